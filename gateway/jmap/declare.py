@@ -1,0 +1,41 @@
+"""The words in which a JMAP data type is declared: its properties as a table. `methods.standard` derives the rest.
+
+Rule 1: what a property allows stands here and nowhere else. If a type needs a branch in `standard`, a column is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+REQUIRED: Any = object()  # as a default: a create must give the property
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """One property of a data type.
+
+    `check(value)` returns None when the value has the property's type (RFC 8620 section 1.1), else what is wrong with it.
+    """
+
+    check: Callable[[Any], str | None]
+    default: Any = None
+    is_immutable: bool = False
+    is_server_set: bool = False
+    is_nullable: bool = False
+    capability: str | None = None  # the extension that adds it; None: of the type's own
+    in_default_get: bool = True  # part of a /get that names no properties
+    is_map: bool = False  # may be patched by key, "keywords/$seen" (RFC 8620 section 5.3)
+
+
+@dataclass(frozen=True, slots=True)
+class DataType:
+    """A JMAP data type: the name that its methods begin with, its capability, its properties."""
+
+    name: str
+    capability: str
+    properties: Mapping[str, Property]
+    methods: frozenset[str] = frozenset({"get"})  # of: get changes set query queryChanges copy
+    filter_conditions: Mapping[str, Callable[[Any], str | None]] = field(default_factory=dict)
+    sort_properties: frozenset[str] = frozenset()
