@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from gateway.account.records import EmailRow, Need, TextCriterion
+from gateway.account.records import Need, TextCriterion
 
 HEADER = "HEADER"  # as a section: the raw header block of the whole message; "2.MIME": that of part 2
 WHOLE = ""  # as a section: the whole message

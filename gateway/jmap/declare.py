@@ -1,6 +1,7 @@
 """The words in which a JMAP data type is declared: its properties as a table. `methods.standard` derives the rest.
 
-Rule 1: what a property allows stands here and nowhere else. If a type needs a branch in `standard`, a column is missing.
+Rule 1: what a property allows stands here and nowhere else. If a type needs a branch in `standard`, the table lacks a
+column.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ REQUIRED: Any = object()  # as a default: a create must give the property
 class Property:
     """One property of a data type.
 
-    `check(value)` returns None when the value has the property's type (RFC 8620 section 1.1), else what is wrong with it.
+    `check(value)` returns None when the value has the type of the property (RFC 8620 section 1.1), else what is wrong.
     """
 
     check: Callable[[Any], str | None]
