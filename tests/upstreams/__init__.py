@@ -1,0 +1,15 @@
+"""Real mail servers on loopback, for tests and benchmarks.
+
+    place.py    a short directory, free ports, child processes and certificates of one running server
+    upstream.py what a test sees of a server: ports, logins, ways to put mail in, a second client
+    dovecot.py  Dovecot as Debian ships it, and cut down to UIDPLUS or to nothing but IMAP4rev1
+    cyrus.py    Cyrus 3.6            courier.py   Courier's imapd
+    debian.py   which Debian packages they need, and whether those are here
+    smtpsink.py an SMTP server that keeps what it is given
+    fixtures.py the pytest fixtures over all of these
+
+Rules
+1. All state is under one temporary directory; every process ends with the test run, however that ends.
+2. A server that cannot be started here is a visible skip, or a failure where UPSTREAMS=require says so.
+3. No two tests share an account: ask for `fresh_login()`.
+"""

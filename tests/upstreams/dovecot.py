@@ -1,0 +1,186 @@
+"""Dovecot on loopback, in three tiers of what it offers.
+
+Any login works with the one password, and its empty account appears at the first login. Two logins are special:
+`tiny` has a quota of 64 KiB, `locked` is always refused.
+
+`imap_capability` changes only what Dovecot advertises; it would still obey IDLE or MOVE. A client may not use what is
+not advertised (RFC 3501 section 6.1.1), and `front.py` refuses it where a test wants to be sure.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import Literal
+
+from tests.upstreams.certificates import make_certificates
+from tests.upstreams.place import HOST, Place
+from tests.upstreams.upstream import DOMAIN, PASSWORD, SPECIAL_USE, Upstream
+
+MASTER_PASSWORD = "mastersecret"
+Tier = Literal["full", "uidplus", "bare"]
+CAPABILITIES: dict[Tier, str | None] = {"full": None, "uidplus": "IMAP4rev1 UIDPLUS", "bare": "IMAP4rev1"}
+LISTENERS = ("imap", "imaps", "sieve", "submission", "submissions", "lmtp")
+
+
+def start(place: Place, tier: Tier = "full", *, quota: str = "20G", max_connections: int = 10) -> Upstream:
+    """Start Dovecot. `max_connections` is per login and address; 10 is the packaged default."""
+    tls = make_certificates(place.make("tls"), domain=DOMAIN)
+    for name in ("home", "state", "run"):
+        place.make(name)
+    place.write("users", f"tiny:::::{place.dir}/home/tiny::userdb_quota_rule=*:storage=64k\n")
+    place.write("denied", "locked\n")
+    place.write("masters", f"master:{{PLAIN}}{MASTER_PASSWORD}\n")
+    ports = {name: place.port(name) for name in (*LISTENERS, "smtp")}
+    config = place.write(
+        "dovecot.conf",
+        _main(place, tier, quota, max_connections)
+        + f"ssl_cert = <{tls.certificate}\nssl_key = <{tls.key}\n"
+        + _accounts(place)
+        + _mailboxes()
+        + _services(place, ports),
+    )
+    place.spawn("dovecot", [dovecot_path(), "-F", "-c", config])
+    place.wait_for_ports("lmtp", "imap")
+    return Upstream(
+        kind="dovecot" if tier == "full" else f"dovecot-{tier}",
+        place=place,
+        ca_file=tls.ca,
+        master=("USER*master", MASTER_PASSWORD),
+        maildir=f"{place.dir}/home/USER/Maildir",
+    )
+
+
+def dovecot_path() -> str:
+    """Where dovecot is; /usr/sbin is not on everybody's PATH."""
+    return shutil.which("dovecot") or "/usr/sbin/dovecot"
+
+
+def _main(place: Place, tier: Tier, quota: str, max_connections: int) -> str:
+    root, user, gid = place.root, place.owner.pw_name, place.owner.pw_gid
+    capability = CAPABILITIES[tier]
+    # A cut-down tier does not say who it is either: nothing may be guessed from the greeting.
+    cut = (
+        f"login_greeting = IMAP ready.\nprotocol imap {{\n  imap_capability = {capability}\n}}\n" if capability else ""
+    )
+    return f"""\
+base_dir = {place.dir}/run
+state_dir = {place.dir}/state
+log_path = {place.dir}/log/dovecot.log
+instance_name = {place.dir.name}
+protocols = imap lmtp sieve submission
+listen = {HOST}
+hostname = {DOMAIN}
+postmaster_address = postmaster@{DOMAIN}
+default_login_user = {"dovenull" if root else user}
+default_internal_user = {"dovecot" if root else user}
+default_internal_group = {"dovecot" if root else gid}
+mail_uid = {user}
+mail_gid = {gid}
+first_valid_uid = {place.owner.pw_uid}
+first_valid_gid = 1
+ssl = yes
+disable_plaintext_auth = no
+auth_mechanisms = plain login
+auth_username_format = %Ln
+auth_master_user_separator = *
+auth_failure_delay = 0
+mail_location = maildir:~/Maildir
+mail_plugins = quota
+mail_fsync = never
+mail_max_userip_connections = {max_connections}
+mail_attribute_dict = file:%h/dovecot-attributes
+imap_metadata = yes
+plugin {{
+  quota = count:User quota
+  quota_rule = *:storage={quota}
+  quota_vsizes = yes
+  sieve = file:~/sieve;active=~/.dovecot.sieve
+  sieve_extensions = +vacation-seconds +editheader
+  sieve_vacation_min_period = 0
+}}
+submission_host = {HOST}:{place.port("smtp")}
+submission_relay_host = {HOST}
+submission_relay_port = {place.port("smtp")}
+submission_relay_trusted = yes
+protocol imap {{
+  mail_plugins = $mail_plugins imap_quota
+}}
+protocol lmtp {{
+  mail_plugins = $mail_plugins sieve
+}}
+{cut}"""
+
+
+def _accounts(place: Place) -> str:
+    ids = f"uid={place.owner.pw_uid} gid={place.owner.pw_gid}"
+    return f"""\
+passdb {{
+  driver = passwd-file
+  args = {place.dir}/denied
+  deny = yes
+}}
+passdb {{
+  driver = passwd-file
+  args = {place.dir}/masters
+  master = yes
+  result_success = continue
+}}
+passdb {{
+  driver = static
+  args = password={PASSWORD}
+}}
+userdb {{
+  driver = passwd-file
+  args = {place.dir}/users
+  default_fields = {ids}
+}}
+userdb {{
+  driver = static
+  args = {ids} home={place.dir}/home/%n allow_all_users=yes
+}}
+"""
+
+
+def _mailboxes() -> str:
+    special = "".join(
+        f"  mailbox {name} {{\n    auto = subscribe\n    special_use = \\{name}\n  }}\n" for name in SPECIAL_USE
+    )
+    return f"namespace inbox {{\n  inbox = yes\n  separator = /\n{special}}}\n"
+
+
+def _services(place: Place, ports: dict[str, int]) -> str:
+    def listener(name: str, extra: str = "") -> str:
+        return f"  inet_listener {name} {{\n    address = {HOST}\n    port = {ports[name]}\n{extra}  }}\n"
+
+    tls = "    ssl = yes\n"
+    return f"""\
+service imap-login {{
+  chroot =
+{listener("imap")}{listener("imaps", tls)}}}
+service managesieve-login {{
+  chroot =
+{listener("sieve")}}}
+service submission-login {{
+  chroot =
+{listener("submission")}{listener("submissions", tls)}}}
+service lmtp {{
+{listener("lmtp")}  user = {place.owner.pw_name}
+}}
+service anvil {{
+  chroot =
+  # Wrong passwords are tested too; the penalty would slow down every later login from loopback.
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+service stats {{
+  unix_listener stats-writer {{
+    mode = 0666
+  }}
+}}
+service auth {{
+  unix_listener auth-userdb {{
+    mode = 0666
+  }}
+}}
+"""

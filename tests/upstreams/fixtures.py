@@ -1,0 +1,74 @@
+"""The pytest fixtures over the servers: `dovecot`, `dovecot_uidplus`, `dovecot_bare`, and `upstream` for each in turn.
+
+Each server starts once per test run, when first asked for. UPSTREAMS=require turns a server that cannot be started
+into a failure (continuous integration sets it); UPSTREAMS=none skips them all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.upstreams import debian
+from tests.upstreams import dovecot as dovecot_server
+from tests.upstreams.place import Place
+from tests.upstreams.upstream import Upstream
+
+KEPT_LOGS = Path(__file__).resolve().parents[2] / ".cache" / "logs"
+
+
+@contextmanager
+def running(
+    request: pytest.FixtureRequest, name: str, needs: str, start: Callable[[Place], Upstream]
+) -> Iterator[Upstream]:
+    """Run one server; keep its logs if anything failed meanwhile."""
+    wanted = os.environ.get("UPSTREAMS", "")
+    reason = "UPSTREAMS=none" if wanted == "none" else debian.missing(needs)
+    if reason is not None:
+        if wanted == "require":
+            pytest.fail(f"{name}: {reason}")
+        pytest.skip(f"{name}: {reason}")
+    place = Place(name)
+    failed_before = request.session.testsfailed
+    try:
+        yield start(place)
+    finally:
+        if request.session.testsfailed > failed_before:
+            place.keep_logs(KEPT_LOGS / name)
+        place.close()
+
+
+@pytest.fixture(scope="session")
+def dovecot(request: pytest.FixtureRequest) -> Iterator[Upstream]:
+    """Dovecot as Debian ships it."""
+    with running(request, "dovecot", "dovecot", lambda place: dovecot_server.start(place)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def dovecot_uidplus(request: pytest.FixtureRequest) -> Iterator[Upstream]:
+    """Dovecot that advertises IMAP4rev1 and UIDPLUS only."""
+    with running(request, "dovecot-uidplus", "dovecot", lambda place: dovecot_server.start(place, "uidplus")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def dovecot_bare(request: pytest.FixtureRequest) -> Iterator[Upstream]:
+    """Dovecot that advertises IMAP4rev1 and nothing else."""
+    with running(request, "dovecot-bare", "dovecot", lambda place: dovecot_server.start(place, "bare")) as server:
+        yield server
+
+
+UPSTREAMS = ("dovecot", "dovecot_uidplus", "dovecot_bare")
+
+
+@pytest.fixture(params=UPSTREAMS)
+def upstream(request: pytest.FixtureRequest) -> Upstream:
+    """Each server in turn: a test that uses this runs once for every one of them."""
+    server = request.getfixturevalue(request.param)
+    assert isinstance(server, Upstream)
+    return server

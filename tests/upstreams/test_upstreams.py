@@ -1,0 +1,67 @@
+"""The harness itself: each server is what it says it is."""
+
+from __future__ import annotations
+
+import imaplib
+import ssl
+
+import pytest
+
+from tests.upstreams.upstream import Upstream, expect_ok
+
+pytestmark = pytest.mark.upstream
+MESSAGE = b"From: a@example.com\r\nSubject: hello\r\n\r\nbody\r\n"
+
+
+def test_a_fresh_login_is_empty_and_takes_mail_both_ways(upstream: Upstream) -> None:
+    """A fresh account holds nothing; what is delivered and appended is there, the latter octet for octet."""
+    login = upstream.fresh_login()
+    with upstream.selected(login) as client:
+        assert client.untagged_responses["EXISTS"] == [b"0"]
+    upstream.deliver(login, MESSAGE)
+    upstream.append(login, MESSAGE, flags=r"\Seen", at_s=0)
+    upstream.append(login, MESSAGE, mailbox=f"{upstream.prefix}Other")
+    with upstream.selected(login) as client:
+        assert client.untagged_responses["EXISTS"] == [b"2"]
+        answer = client.fetch("2", "(FLAGS INTERNALDATE BODY.PEEK[])")
+        expect_ok(answer)
+        assert answer[1][0][1] == MESSAGE  # type: ignore[index] # imaplib types its tuples loosely
+        assert b"1970" in answer[1][0][0]  # type: ignore[operator,index] # as above
+
+
+def test_tls_is_offered_and_verifies(dovecot: Upstream) -> None:
+    """The certificate verifies against the server's own authority."""
+    assert dovecot.ca_file is not None
+    context = ssl.create_default_context(cafile=str(dovecot.ca_file))
+    with imaplib.IMAP4_SSL("localhost", dovecot.ports["imaps"], ssl_context=context) as client:
+        client.login(dovecot.fresh_login(), dovecot.password)
+    with imaplib.IMAP4("localhost", dovecot.ports["imap"]) as client:
+        client.starttls(context)
+        client.login(dovecot.fresh_login(), dovecot.password)
+
+
+@pytest.mark.parametrize(
+    ("fixture", "expected"), [("dovecot_uidplus", {"IMAP4REV1", "UIDPLUS"}), ("dovecot_bare", {"IMAP4REV1"})]
+)
+def test_a_cut_tier_advertises_nothing_more(request: pytest.FixtureRequest, fixture: str, expected: set[str]) -> None:
+    """What a cut-down tier advertises after login is exactly its list."""
+    server: Upstream = request.getfixturevalue(fixture)
+    with server.imap(server.fresh_login()) as client:
+        assert set(client.capability()[1][0].decode().upper().split()) == expected
+
+
+def test_a_locked_account_and_a_wrong_password_are_refused_at_once(dovecot: Upstream) -> None:
+    """Refusals come without the delay that would slow the tests down."""
+    for login, password in (("locked", dovecot.password), ("alice", "wrong")):
+        client = imaplib.IMAP4(dovecot.host, dovecot.ports["imap"], 5)
+        with pytest.raises(imaplib.IMAP4.error, match="AUTHENTICATIONFAILED"):
+            client.login(login, password)
+        client.logout()
+
+
+def test_planted_mail_may_hold_what_no_append_takes(dovecot: Upstream) -> None:
+    """A file put into the maildir is a message, NULs and all."""
+    login = dovecot.fresh_login()
+    dovecot.plant(login, b"Subject: nul\n\na\0b\n", "1.nul")
+    with dovecot.selected(login) as client:
+        assert client.untagged_responses["EXISTS"] == [b"1"]
