@@ -1,0 +1,235 @@
+"""From the upstream's LIST to the mailbox tree of RFC 8621 section 2. Pure.
+
+Rule 1: an id is the server's own where it has one (MAILBOXID, X-GUID), else what the same path, or the same UIDVALIDITY
+under a new path, had before, else minted from name and UIDVALIDITY.
+Rule 2: every level of a path is a mailbox; one that the server did not list can hold no mail but is shown.
+Rule 3: siblings differ in name, names hold no control characters (RFC 8621 section 2, `name`).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gateway.account import ids
+from gateway.account.records import MailboxFacts
+from gateway.sync.plan import Seen
+from gateway.sync.roles import SORT_ORDER, UNSORTED, Candidate, assign_roles
+
+# RFC 8621 section 1.3.1 wants at least 100; a name is one level of an IMAP path, and servers keep levels in file names.
+MAX_NAME_OCTETS = 255
+
+_ALL_RIGHTS = frozenset(
+    {
+        "mayReadItems",
+        "mayAddItems",
+        "mayRemoveItems",
+        "maySetSeen",
+        "maySetKeywords",
+        "mayCreateChild",
+        "mayRename",
+        "mayDelete",
+        "maySubmit",
+    }
+)
+_INBOX_RIGHTS = _ALL_RIGHTS - {"mayRename", "mayDelete"}  # RENAME INBOX moves its mail; DELETE INBOX fails (RFC 3501)
+_SHELL_RIGHTS = frozenset({"mayCreateChild", "mayRename", "mayDelete"})
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One mailbox of the LIST response; `status` holds what STATUS said of it."""
+
+    path: str
+    delimiter: str | None
+    attributes: frozenset[str]
+    seen: Seen | None = None
+    unseen: int | None = None
+    mailbox_id: str | None = None  # MAILBOXID (RFC 8474)
+    guid: str | None = None  # Dovecot's STATUS X-GUID
+
+
+@dataclass(frozen=True, slots=True)
+class KnownMailbox:
+    """What the index remembers of a mailbox, enough to recognise it."""
+
+    id: str
+    path: str
+    uidvalidity: int
+    uidnext: int
+
+
+@dataclass(frozen=True, slots=True)
+class Namespaces:
+    """RFC 2342, as far as the tree needs it. `foreign`: prefixes of other users' and shared mailboxes."""
+
+    personal: str = ""
+    foreign: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The mailboxes of the account; `listed` by id, for those that can be selected."""
+
+    facts: tuple[MailboxFacts, ...]
+    listed: Mapping[str, Listed] = field(default_factory=dict)
+
+
+def build_tree(
+    listed: Sequence[Listed], known: Sequence[KnownMailbox], namespaces: Namespaces, subscribed: frozenset[str] | None
+) -> Tree:
+    """Return the account's tree. `subscribed`: paths, None when the server cannot tell (then all are)."""
+    own = _with_every_level([entry for entry in listed if not _is_foreign(entry.path, namespaces)], namespaces)
+    levels = {entry.path: _levels(entry, namespaces) for entry in own}
+    path_of_levels = {level: path for path, level in levels.items()}
+    roles = assign_roles(
+        [
+            Candidate(e.path, levels[e.path][-1], len(levels[e.path]) - 1, e.attributes, _is_inbox(e.path))
+            for e in own
+            if _selectable(e)
+        ]
+    )
+    assigned = _assign_ids(own, known)
+    names = _names(own, levels)
+    facts, by_id = [], {}
+    for entry in own:
+        parent = path_of_levels.get(levels[entry.path][:-1])
+        role, selectable = roles.get(entry.path), _selectable(entry)
+        rights = _INBOX_RIGHTS if _is_inbox(entry.path) else _ALL_RIGHTS if selectable else _SHELL_RIGHTS
+        if "\\noinferiors" in entry.attributes:
+            rights = rights - {"mayCreateChild"}
+        facts.append(
+            MailboxFacts(
+                id=assigned[entry.path],
+                path=entry.path,
+                name=names[entry.path],
+                parent_id=assigned[parent] if parent is not None else None,
+                role=role,
+                is_subscribed=subscribed is None or entry.path in subscribed,
+                sort_order=SORT_ORDER.get(role or "", UNSORTED),
+                rights=rights,
+                is_selectable=selectable,
+                total_emails=entry.seen.messages if entry.seen else None,
+                unread_emails=entry.unseen,
+            )
+        )
+        if selectable:
+            by_id[assigned[entry.path]] = entry
+    return Tree(tuple(facts), by_id)
+
+
+def _is_inbox(path: str) -> bool:
+    return path.upper() == "INBOX"  # the one name without case (RFC 3501 section 5.1)
+
+
+def _selectable(entry: Listed) -> bool:
+    return not entry.attributes & {"\\noselect", "\\nonexistent"}
+
+
+def _is_foreign(path: str, namespaces: Namespaces) -> bool:
+    """Tell whether the longest prefix that fits belongs to a namespace that is not personal."""
+    foreign = max((len(prefix) for prefix in namespaces.foreign if prefix and _is_under(path, prefix)), default=0)
+    return foreign > (len(namespaces.personal) if _is_under(path, namespaces.personal) else 0)
+
+
+def _is_under(path: str, prefix: str) -> bool:
+    return path.startswith(prefix) or path == prefix[:-1]
+
+
+def _levels(entry: Listed, namespaces: Namespaces) -> tuple[str, ...]:
+    """Split a path; the personal namespace's prefix (Courier: `INBOX.`) is no level of its own."""
+    path = entry.path
+    if _is_inbox(path):
+        return ("INBOX",)
+    prefix = namespaces.personal
+    if prefix and path.startswith(prefix) and len(path) > len(prefix):
+        path = path[len(prefix) :]
+    first, *rest = path.split(entry.delimiter) if entry.delimiter else [path]
+    return ("INBOX" if _is_inbox(first) else first, *rest)
+
+
+def _with_every_level(listed: list[Listed], namespaces: Namespaces) -> list[Listed]:
+    """Add the parents that the server left out, and drop double entries."""
+    entries: dict[str, Listed] = {}
+    present: set[tuple[str, ...]] = set()
+    for entry in listed:
+        if entry.path not in entries:
+            entries[entry.path] = entry
+            present.add(_levels(entry, namespaces))
+    for entry in list(entries.values()):
+        levels = _levels(entry, namespaces)
+        for depth in range(1, len(levels)):
+            parent = levels[:depth]
+            if parent in present or entry.delimiter is None:
+                continue
+            cut = len(entry.path) - len(entry.delimiter.join(levels[depth:])) - len(entry.delimiter)
+            path = entry.path[:cut]
+            present.add(parent)
+            entries.setdefault(path, Listed(path, entry.delimiter, frozenset({"\\nonexistent"})))
+    return list(entries.values())
+
+
+def _assign_ids(own: list[Listed], known: Sequence[KnownMailbox]) -> dict[str, str]:
+    kept, renamed = _recognise(own, known)
+    assigned: dict[str, str] = {}
+    for entry in own:
+        if entry.mailbox_id or entry.guid:
+            assigned[entry.path] = ids.mailbox_id(mailbox_id=entry.mailbox_id, guid=entry.guid)
+        elif (old := kept.get(entry.path) or renamed.get(entry.path)) is not None:
+            assigned[entry.path] = old
+        else:
+            assigned[entry.path] = ids.mailbox_id(name=entry.path, uidvalidity=_validity(entry))
+    return assigned
+
+
+def _validity(entry: Listed) -> int:
+    return (entry.seen.uidvalidity if entry.seen else None) or 0
+
+
+def _recognise(own: list[Listed], known: Sequence[KnownMailbox]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the ids by path of mailboxes that stayed where they were, and of those that were renamed.
+
+    A rename: one path lost a UIDVALIDITY, exactly one other path came with it, and UIDNEXT did not fall. The old path
+    may be in use again, by a new mailbox.
+    """
+    entries = {entry.path: entry for entry in own}
+    by_path = {mailbox.path: mailbox for mailbox in known}
+    fresh: dict[int, list[Listed]] = {}
+    for entry in own:
+        before = by_path.get(entry.path)
+        if _validity(entry) and (before is None or before.uidvalidity != _validity(entry)):
+            fresh.setdefault(_validity(entry), []).append(entry)
+    kept: dict[str, str] = {}
+    renamed: dict[str, str] = {}
+    for mailbox in known:
+        now = entries.get(mailbox.path)
+        stayed = now is not None and _validity(now) == mailbox.uidvalidity
+        heirs = [] if stayed or not mailbox.uidvalidity else fresh.get(mailbox.uidvalidity, [])
+        if len(heirs) == 1 and heirs[0].seen is not None and (heirs[0].seen.uidnext or 0) >= mailbox.uidnext:
+            renamed.setdefault(heirs[0].path, mailbox.id)
+        elif now is not None:
+            kept[mailbox.path] = mailbox.id
+    return {path: id for path, id in kept.items() if path not in renamed}, renamed
+
+
+def _names(own: list[Listed], levels: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    taken: set[tuple[tuple[str, ...], str]] = set()
+    for entry in own:
+        level = levels[entry.path]
+        name = "Inbox" if _is_inbox(entry.path) else _presentable(level[-1])
+        unique, number = name, 2
+        while (level[:-1], unique) in taken:
+            unique, number = f"{name} ({number})", number + 1
+        taken.add((level[:-1], unique))
+        names[entry.path] = unique
+    return names
+
+
+def _presentable(name: str) -> str:
+    """Return a name that is Net-Unicode (RFC 5198) and neither empty nor too long."""
+    name = unicodedata.normalize("NFC", "".join("�" if unicodedata.category(c) in ("Cc", "Cs") else c for c in name))
+    while len(name.encode()) > MAX_NAME_OCTETS:
+        name = name[:-1]
+    return name or "(no name)"
