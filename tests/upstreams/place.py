@@ -123,17 +123,22 @@ class Place:
             shutil.copytree(self.dir / "log", target)
 
     def close(self) -> None:
-        for sig in (signal.SIGTERM, signal.SIGKILL):
-            running = [p for p in self._processes if p.poll() is None]
-            for process in running:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, sig) if sig == signal.SIGKILL else process.send_signal(sig)
-            end = time.monotonic() + STOP_TIMEOUT_S
-            for process in running:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(max(0.01, end - time.monotonic()))
+        """End every process, children included, and remove the directory."""
+        for process in self._processes:
+            _signal_group(process, signal.SIGTERM)
+        end = time.monotonic() + STOP_TIMEOUT_S
+        for process in self._processes:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.01, end - time.monotonic()))
+            _signal_group(process, signal.SIGKILL)  # children that outlived their master
+            process.wait()
         self.release_ports()
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def _signal_group(process: subprocess.Popen[bytes], sig: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, sig)
 
 
 def accepts(port: int) -> bool:

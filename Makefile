@@ -1,0 +1,51 @@
+# Everything a developer or a newcomer runs. Plain `make` lists it.
+#
+#   make run      start the gateway, with a demo mail server behind it or UPSTREAM=imaps://imap.example.com
+#   make test     install what the tests need, then run everything
+#   make check    format, lint, types and the fast tests: under a minute
+#   make bench    measure, and print one table
+#   make clean    remove the virtual environment and everything cached
+
+VENV    ?= .venv
+PYTHON  := $(VENV)/bin/python
+SOURCES := gateway tests demo bench
+PORT    ?= 8080
+PYTEST_ARGS ?=
+export PORT UPSTREAM UPSTREAM_LOGIN UPSTREAM_PASSWORD TLS CA_FILE CONFIG
+
+.PHONY: help run test check static bench clean
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+help:
+	@sed -n 's/^#   make/  make/p' Makefile
+
+run: $(VENV)/.has-demo
+	@exec $(PYTHON) -m demo
+
+check: $(VENV)/.has-test static
+	$(PYTHON) -m pytest -q -m "not slow" $(PYTEST_ARGS)
+
+test: $(VENV)/.has-test static
+	$(PYTHON) -m tests.upstreams.debian
+	$(PYTHON) -m pytest -q $(PYTEST_ARGS)
+
+static: $(VENV)/.has-test
+	$(PYTHON) -m ruff format --check $(SOURCES)
+	$(PYTHON) -m ruff check $(SOURCES)
+	$(PYTHON) -m mypy --strict $(SOURCES)
+
+bench: $(VENV)/.has-test
+	$(PYTHON) -m tests.upstreams.debian
+	@exec $(PYTHON) -m bench $(BENCH_ARGS)
+
+$(VENV)/.has-demo: pyproject.toml tools/venv
+	tools/venv $(VENV) demo
+	@touch $@
+
+$(VENV)/.has-test: pyproject.toml tools/venv
+	tools/venv $(VENV) demo,test
+	@touch $@ $(VENV)/.has-demo
+
+clean:
+	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis var
