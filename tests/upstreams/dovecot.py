@@ -22,8 +22,13 @@ CAPABILITIES: dict[Tier, str | None] = {"full": None, "uidplus": "IMAP4rev1 UIDP
 LISTENERS = ("imap", "imaps", "sieve", "submission", "submissions", "lmtp")
 
 
-def start(place: Place, tier: Tier = "full", *, quota: str = "20G", max_connections: int = 10) -> Upstream:
-    """Start Dovecot. `max_connections` is per login and address; 10 is the packaged default."""
+def start(
+    place: Place, tier: Tier = "full", *, quota: str = "20G", max_connections: int = 10, rawlog: bool = False
+) -> Upstream:
+    """Start Dovecot. `max_connections` is per login and address; 10 is the packaged default.
+
+    With `rawlog`, each IMAP connection is recorded in `rawlog/LOGIN/`, if that directory exists.
+    """
     tls = make_certificates(place.make("tls"), domain=DOMAIN)
     for name in ("home", "state", "run"):
         place.make(name)
@@ -34,6 +39,7 @@ def start(place: Place, tier: Tier = "full", *, quota: str = "20G", max_connecti
     config = place.write(
         "dovecot.conf",
         _main(place, tier, quota, max_connections)
+        + (f"protocol imap {{\n  rawlog_dir = {place.make('rawlog')}/%u\n}}\n" if rawlog else "")
         + f"ssl_cert = <{tls.certificate}\nssl_key = <{tls.key}\n"
         + _accounts(place)
         + _mailboxes()

@@ -38,6 +38,7 @@ MALFORMED: Mapping[str, Callable[[Bodies, bytes], bytes]] = {
     "no_message_id": _instead(b"Message-ID", b""),
     "no_from": _instead(b"From", b""),
     "same_message_id": _instead(b"Message-ID", b"Message-ID: <duplicate@example.com>"),
+    "two_message_ids": lambda seed, head: b"Message-ID: <one@example.com> <two@example.com>\r\n" + head + seed.plain(),
     "message_id_junk": _instead(b"Message-ID", b"Message-ID: no angle brackets"),
     "date": _instead(b"Date", b"Date: Thursday, 45 Foo 20x4 99:99"),
     "date_ancient": _instead(b"Date", b"Date: 1 Jan 70 00:00 EST"),
