@@ -13,7 +13,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,7 +22,7 @@ from types import FrameType
 
 from demo import upstream
 from demo.client import Client
-from demo.gateway import public_url, refuse_taken_port, start_gateway, wait_until_it_answers, write_config
+from demo.gateway import free_port, public_url, refuse_taken_port, start_gateway, wait_until_it_answers, write_config
 
 RUN_DIR = Path(".cache/run")
 OWN_CONFIG = Path("gateway.toml")
@@ -67,7 +66,12 @@ def demonstrate(stack: contextlib.ExitStack) -> None:
     mail_server = upstream.start_pymap(imap_port, state / "pymap.log")
     stack.enter_context(stopped_at_the_end(mail_server))
     config = write_config(
-        state / "gateway.toml", port=port, data_dir=state, imap=f"imap://{upstream.HOST}:{imap_port}", tls="none"
+        state / "gateway.toml",
+        port=port,
+        admin_port=(admin_port := free_port()),
+        data_dir=state,
+        imap=f"imap://{upstream.HOST}:{imap_port}",
+        tls="none",
     )
     client = Client(public_url(port), upstream.LOGIN, upstream.PASSWORD)
     gateway = start(stack, config, state / "gateway.log", client.url)
@@ -79,6 +83,7 @@ The gateway is ready.
   JMAP session  {client.session_url}
   login         {upstream.LOGIN}
   password      {upstream.PASSWORD}
+  metrics       {public_url(admin_port)}/metrics
 
 The newest subjects of the inbox:
 
@@ -94,6 +99,7 @@ def front(stack: contextlib.ExitStack, address: str) -> None:
     config = write_config(
         RUN_DIR / "upstream.toml",
         port=port,
+        admin_port=(admin_port := free_port()),
         data_dir=Path("var"),
         imap=address,
         tls=os.environ.get("TLS") or "verify",
@@ -111,6 +117,7 @@ The gateway is ready, before {address}.
 
   JMAP session  {client.session_url}
   login         as at the mail server
+  metrics       {public_url(admin_port)}/metrics
 
 {line}
 
@@ -151,13 +158,6 @@ def listen_port() -> int:
     except ValueError as error:
         raise SystemExit("PORT must be a number") from error
     refuse_taken_port(port)
-    return port
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((upstream.HOST, 0))
-        port: int = probe.getsockname()[1]
     return port
 
 

@@ -17,7 +17,14 @@ POLL_S = 0.1
 
 
 def write_config(
-    path: Path, *, port: int, data_dir: Path, imap: str, tls: str = "verify", ca_file: str | None = None
+    path: Path,
+    *,
+    port: int,
+    admin_port: int,
+    data_dir: Path,
+    imap: str,
+    tls: str = "verify",
+    ca_file: str | None = None,
 ) -> Path:
     """Write the least that the gateway needs: where it listens, where it keeps its state, where the mail is."""
     quote = json.dumps  # a JSON string is a TOML basic string
@@ -26,8 +33,11 @@ def write_config(
         f"listen = {quote(f'{HOST}:{port}')}",
         f"public_url = {quote(public_url(port))}",
         "",
+        "[admin]",
+        f"listen = {quote(f'{HOST}:{admin_port}')}",
+        "",
         "[store]",
-        f"data_dir = {quote(str(data_dir))}",
+        f"data_dir = {quote(str(data_dir.resolve()))}",
         "",
         "[upstreams.main]",
         'domains = ["*"]',
@@ -37,6 +47,14 @@ def write_config(
     ]
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def public_url(port: int) -> str:

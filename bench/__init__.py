@@ -1,0 +1,17 @@
+"""Benchmarks against a real Dovecot on this machine: `make bench`, or `python -m bench --help`.
+
+    mailbox.py    seeded maildirs of 10,000 and 100,000 messages, kept in .cache/ between runs
+    recording.py  what the gateway said to Dovecot: commands, round trips
+    drain.py      the floor of an index: the same FETCHes, their bytes thrown away
+    index.py      (a) first index: time, memory, longest stall of the event loop, against the floor
+    listing.py    (b) a list view over keep-alive, against the yardsticks
+    yardstick.py  an aiohttp server that answers the same octets, and the least that a list view can do
+    resync.py     (c) one new message in a large mailbox: round trips
+    gateway.py    the gateway as a child process, configured for a bench
+    client.py     JMAP over one connection, timed
+    table.py      the one table
+
+Rules
+1. The gateway is known from outside only: its command line, its HTTP, its metrics.
+2. Nothing is compared across runs: each number stands beside the floor or yardstick of the same run.
+"""

@@ -1,0 +1,48 @@
+"""Measure, and print one table. Exits with 1 if something misses its limit."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import traceback
+from dataclasses import asdict
+
+from bench.index import bench_index
+from bench.listing import bench_listing
+from bench.mailbox import CACHE, served
+from bench.resync import bench_resync
+from bench.table import Table
+
+SIZES = (10_000, 100_000)
+BENCHES = {"index": bench_index, "listing": bench_listing, "resync": bench_resync}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help=f"only {SIZES[0]:,} messages")
+    parser.add_argument("--size", type=int, action="append", help="another number of messages; may be repeated")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}; all by default")
+    chosen = parser.parse_args()
+    if unknown := set(chosen.names) - set(BENCHES):
+        parser.error(f"no bench is called {' or '.join(sorted(unknown))}")
+    table, failed = Table(tell=lambda line: print(line, flush=True)), []
+    for size in chosen.size or SIZES[: 1 if chosen.quick else None]:
+        with served(size) as server:
+            for name in chosen.names or BENCHES:
+                print(f"{name}, {size:,} messages", flush=True)
+                try:
+                    BENCHES[name](server, size, table)
+                except Exception:  # one bench that fails must not cost the others' numbers
+                    traceback.print_exc()
+                    failed.append(f"{name} of {size:,}")
+    print("\n" + table.text())
+    if failed:
+        print(f"failed: {', '.join(failed)}")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    (CACHE / "last.json").write_text(json.dumps([asdict(row) for row in table.rows], indent=1))
+    return 1 if failed or any(row.is_met is False for row in table.rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
