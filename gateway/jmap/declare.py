@@ -28,6 +28,7 @@ class Property:
     capability: str | None = None  # the extension that adds it; None: of the type's own
     in_default_get: bool = True  # part of a /get that names no properties
     is_map: bool = False  # may be patched by key, "keywords/$seen" (RFC 8620 section 5.3)
+    is_reference: bool = False  # names other records, as its value, items or keys: `#creationId` may stand there
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +41,11 @@ class DataType:
     methods: frozenset[str] = frozenset({"get"})  # of: get changes set query queryChanges copy
     filter_conditions: Mapping[str, Callable[[Any], str | None]] = field(default_factory=dict)
     sort_properties: frozenset[str] = frozenset()
+
+    def default_properties(self) -> tuple[str, ...]:
+        """Return what a /get that names no properties answers with, the extensions' own left out."""
+        return tuple(
+            name
+            for name, declared in self.properties.items()
+            if declared.in_default_get and declared.capability is None
+        )

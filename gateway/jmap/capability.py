@@ -1,0 +1,62 @@
+"""Capability URIs and the objects that stand behind them in the Session (RFC 8620 section 2, RFC 8621 section 1.3).
+
+Rule 1: what is advertised is what is enforced; a field of a capability's specification is never left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from gateway.jmap.limits import Limits
+
+CORE: Final = "urn:ietf:params:jmap:core"  # RFC 8620
+MAIL: Final = "urn:ietf:params:jmap:mail"  # RFC 8621
+SUBMISSION: Final = "urn:ietf:params:jmap:submission"  # RFC 8621
+VACATION_RESPONSE: Final = "urn:ietf:params:jmap:vacationresponse"  # RFC 8621
+WEBSOCKET: Final = "urn:ietf:params:jmap:websocket"  # RFC 8887
+MDN: Final = "urn:ietf:params:jmap:mdn"  # RFC 9007
+SMIME_VERIFY: Final = "urn:ietf:params:jmap:smimeverify"  # RFC 9219
+BLOB: Final = "urn:ietf:params:jmap:blob"  # RFC 9404
+QUOTA: Final = "urn:ietf:params:jmap:quota"  # RFC 9425
+SIEVE: Final = "urn:ietf:params:jmap:sieve"  # RFC 9661
+PRINCIPALS: Final = "urn:ietf:params:jmap:principals"  # RFC 9670
+PRINCIPALS_OWNER: Final = "urn:ietf:params:jmap:principals:owner"  # RFC 9670
+WEBPUSH_VAPID: Final = "urn:ietf:params:jmap:webpush-vapid"  # RFC 9749
+
+COLLATIONS: Final = ("i;ascii-casemap", "i;octet", "i;unicode-casemap")  # RFC 4790, RFC 5051; what a sort really does
+
+# RFC 8621 asks for at least 100. A mailbox of a Maildir server is a directory, and file systems stop at 255 octets.
+MAX_SIZE_MAILBOX_NAME: Final = 255
+# Of unencoded octets. Base64 adds a third: this becomes a message of 48 MB, about what large providers take.
+MAX_SIZE_ATTACHMENTS: Final = 36_000_000
+
+
+def core_capability(limits: Limits) -> dict[str, Any]:
+    """Return the object of `urn:ietf:params:jmap:core` in the Session's capabilities."""
+    return {**limits.capability(), "collationAlgorithms": list(COLLATIONS)}
+
+
+def mail_account_capability(
+    *,
+    email_sort_options: Iterable[str],
+    max_mailboxes_per_email: int | None = None,
+    max_mailbox_depth: int | None = None,
+    max_size_mailbox_name: int = MAX_SIZE_MAILBOX_NAME,
+    max_size_attachments: int = MAX_SIZE_ATTACHMENTS,
+    may_create_top_level_mailbox: bool = True,
+) -> dict[str, Any]:
+    """Return the object of `urn:ietf:params:jmap:mail` in an account's accountCapabilities (RFC 8621 section 1.3.1).
+
+    The `email_sort_options` are `objects.email.EMAIL.sort_properties`.
+    """
+    if max_size_mailbox_name < 100:
+        raise ValueError("maxSizeMailboxName must be at least 100 (RFC 8621 section 1.3.1)")
+    return {
+        "maxMailboxesPerEmail": max_mailboxes_per_email,
+        "maxMailboxDepth": max_mailbox_depth,
+        "maxSizeMailboxName": max_size_mailbox_name,
+        "maxSizeAttachmentsPerEmail": max_size_attachments,
+        "emailQuerySortOptions": sorted(email_sort_options),
+        "mayCreateTopLevelMailbox": may_create_top_level_mailbox,
+    }
