@@ -16,7 +16,7 @@ from gateway.upstream.imap.message import Message
 class Exists(NamedTuple):
     """The selected mailbox has so many messages now."""
 
-    count: int
+    messages: int
 
 
 class Expunged(NamedTuple):
