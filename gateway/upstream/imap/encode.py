@@ -95,13 +95,23 @@ class Line:
         except UnicodeError:
             raise Unencodable("a mailbox name with a lone surrogate") from None
 
-    def string(self, value: str | bytes) -> Line:
-        """Add a string: as an atom, quoted, or as a literal, whatever is shortest and safe."""
-        octets = value.encode() if isinstance(value, str) else value
+    def pattern(self, pattern: str) -> Line:
+        """Add a LIST pattern: a mailbox name with `*` and `%`."""
+        try:
+            return self.string(self._dialect.names.encode(pattern), quoted=True)
+        except UnicodeError:
+            raise Unencodable("a pattern with a lone surrogate") from None
+
+    def string(self, value: str | bytes, *, quoted: bool = False) -> Line:
+        """Add a string: as an atom (unless `quoted`), quoted, or as a literal, whatever is shortest and safe."""
+        try:
+            octets = value.encode() if isinstance(value, str) else value
+        except UnicodeError:
+            raise Unencodable("a string with a lone surrogate") from None
         if 0 in octets:
             raise Unencodable("NUL in a string")
         if len(octets) <= MAX_QUOTED_OCTETS:
-            if _ATOM.fullmatch(octets) and octets.upper() != b"NIL":
+            if not quoted and _ATOM.fullmatch(octets) and octets.upper() != b"NIL":
                 self._text.append(octets)
                 return self
             if _QUOTABLE.fullmatch(octets) or (self._dialect.utf8 and _is_quotable_utf8(octets)):

@@ -1,11 +1,64 @@
-"""What every command is: its text, its claim on responses, its result. One file per verb beside this one."""
+"""What every command is: its text, its claim on responses, its result. One file per verb beside this one. No I/O.
+
+Rule 1: a command object is sent once.
+Rule 2: it claims a response only if that is (or may be) its own data; what nobody claims is unsolicited.
+Rule 3: when two commands could not tell their responses apart they share a `family`, and never fly together (RFC 9051
+    section 5.5); a command that changes what all others mean is `alone`.
+"""
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
+
+from gateway.upstream.imap.encode import Dialect, Line
+from gateway.upstream.imap.errors import ProtocolViolation
+from gateway.upstream.imap.message import Message
+from gateway.upstream.imap.response import Data, Status
+from gateway.upstream.imap.scanner import LiteralSink
 
 T = TypeVar("T")
 
 
 class Command(Generic[T]):
-    """One command, sent once."""
+    """One command. Subclasses override what they need; the default is a bare verb without a result."""
+
+    verb: ClassVar[str] = ""  # as metrics name it
+    alone: ClassVar[bool] = False  # nothing else in flight, before or after
+    takes_messages: ClassVar[bool] = False  # `on_message` is worth calling
+    is_patient: ClassVar[bool] = False  # the server may search for minutes without a word
+    family: str | None = None
+
+    def line(self, dialect: Dialect) -> Line:
+        """Return the command without its tag. Raises `Unencodable`."""
+        return Line(dialect, self.verb)
+
+    def sent_as(self, tag: bytes) -> None:
+        """Learn the tag (ESEARCH names it in its response)."""
+
+    def on_data(self, data: Data) -> bool:
+        """Take an untagged response other than FETCH; return whether it was this command's."""
+        return False
+
+    def on_message(self, message: Message) -> bool:
+        """Take a FETCH response; return whether it was this command's."""
+        return False
+
+    def on_status(self, status: Status) -> bool:
+        """Look at an untagged OK or NO with a code; return whether it concerns this command alone."""
+        return False
+
+    def on_continuation(self, text: bytes) -> bytes | None:
+        """Answer a `+` that no literal waits for; None: nothing to say yet."""
+        raise ProtocolViolation("a continuation request that nothing asked for")
+
+    def interrupt(self) -> bytes | None:
+        """Return what ends this command early because another wants the connection; None: it ends by itself."""
+        return None
+
+    def open_literal(self, line: bytes, octets: int) -> LiteralSink | None:
+        """Offer to take a large literal announced at the end of `line`."""
+        return None
+
+    def result(self, status: Status) -> T:
+        """Return the result; `status` is the tagged OK. May raise an ImapError."""
+        return None  # type: ignore[return-value] # of Command[None]; every other overrides it
