@@ -59,3 +59,7 @@ class Registry:
 
     def names(self) -> list[str]:
         return sorted(self._methods)
+
+    def capabilities(self) -> frozenset[str]:
+        """Return the capabilities that bring at least one method."""
+        return frozenset(registered.capability for registered in self._methods.values())

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from gateway.jmap.errors import RequestError
 from gateway.jmap.limits import Limits
-from gateway.jmap.strict_json import NotJSON, parse_json
+from gateway.jmap.strict_json import NotJSON, read_json
 from gateway.jmap.types import is_id, is_strings, map_of
 
 MAX_DETAIL: Final = 200  # characters of a client's own text in a problem document
@@ -36,7 +36,7 @@ def parse_request(octets: bytes, limits: Limits, capabilities: Container[str] | 
     """
     check_size(len(octets), limits)
     try:
-        value = parse_json(octets)
+        value = read_json(octets)
     except NotJSON as error:
         raise RequestError("notJSON", f"The request is not I-JSON: {error}.") from None
     request = _shaped(value)
