@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.upstreams import courier as courier_server
+from tests.upstreams import cyrus as cyrus_server
 from tests.upstreams import debian
 from tests.upstreams import dovecot as dovecot_server
 from tests.upstreams.place import Place
@@ -63,7 +65,21 @@ def dovecot_bare(request: pytest.FixtureRequest) -> Iterator[Upstream]:
         yield server
 
 
-UPSTREAMS = ("dovecot", "dovecot_uidplus", "dovecot_bare")
+@pytest.fixture(scope="session")
+def cyrus(request: pytest.FixtureRequest) -> Iterator[Upstream]:
+    """Cyrus as Debian ships it."""
+    with running(request, "cyrus", "cyrus", cyrus_server.start) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def courier(request: pytest.FixtureRequest) -> Iterator[Upstream]:
+    """Courier's imapd."""
+    with running(request, "courier", "courier", courier_server.start) as server:
+        yield server
+
+
+UPSTREAMS = ("dovecot", "dovecot_uidplus", "dovecot_bare", "cyrus", "courier")
 
 
 @pytest.fixture(params=UPSTREAMS)

@@ -19,14 +19,14 @@ def test_a_fresh_login_is_empty_and_takes_mail_both_ways(upstream: Upstream) -> 
     with upstream.selected(login) as client:
         assert client.untagged_responses["EXISTS"] == [b"0"]
     upstream.deliver(login, MESSAGE)
-    upstream.append(login, MESSAGE, flags=r"\Seen", at_s=0)
+    upstream.append(login, MESSAGE, flags=r"\Seen", at_s=1_000_000_000)
     upstream.append(login, MESSAGE, mailbox=f"{upstream.prefix}Other")
     with upstream.selected(login) as client:
         assert client.untagged_responses["EXISTS"] == [b"2"]
         answer = client.fetch("2", "(FLAGS INTERNALDATE BODY.PEEK[])")
         expect_ok(answer)
         assert answer[1][0][1] == MESSAGE  # type: ignore[index] # imaplib types its tuples loosely
-        assert b"1970" in answer[1][0][0]  # type: ignore[operator,index] # as above
+        assert b"2001" in answer[1][0][0]  # type: ignore[operator,index] # as above
 
 
 def test_tls_is_offered_and_verifies(dovecot: Upstream) -> None:

@@ -1,0 +1,56 @@
+"""Courier's imapd on loopback, behind our own login front (no TLS, no LMTP).
+
+No CONDSTORE, MOVE, ESEARCH, LIST-STATUS or SPECIAL-USE; mailboxes are under `INBOX.`. Its STATUS answers unknown items
+with OK and nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tests.upstreams.debian import CACHE, library_path
+from tests.upstreams.place import Place
+from tests.upstreams.upstream import PASSWORD, SPECIAL_USE, USERS, Upstream
+
+CAPABILITY = (
+    "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE THREAD=ORDEREDSUBJECT THREAD=REFERENCES SORT QUOTA IDLE ACL ACL2=UNION"
+)
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def start(place: Place) -> Upstream:
+    """Start the front; each connection becomes a real imapd."""
+    home, port = place.make("home"), place.port("imap")
+    front: list[str | Path] = [sys.executable, "-m", "tests.upstreams.imapfront", "--port", str(port), "--home", home]
+    settings = ["--password", PASSWORD, "--capability", CAPABILITY, "--user", place.owner.pw_name]
+    environment = {"LD_LIBRARY_PATH": library_path("courier"), "PYTHONPATH": str(REPOSITORY)}
+    place.spawn("courier", [*front, *settings, "--", CACHE / "courier/usr/bin/imapd", "Maildir"], environment)
+    for login in USERS:
+        make_account(place, login)
+    place.wait_for_ports("imap")
+    return Upstream(
+        kind="courier",
+        place=place,
+        ca_file=None,
+        separator=".",
+        prefix="INBOX.",
+        maildir=f"{place.dir}/home/USER/Maildir",
+        prepare=lambda login: make_account(place, login),
+    )
+
+
+def make_account(place: Place, login: str) -> None:
+    """Make an empty maildir with the usual mailboxes, subscribed."""
+    root = place.make(f"home/{login}/Maildir")
+    place.give(root.parent)
+    for name in ("", *(f".{name}" for name in SPECIAL_USE)):
+        mailbox = place.make(f"home/{login}/Maildir/{name}")
+        for sub in ("cur", "new", "tmp"):
+            place.make(f"home/{login}/Maildir/{name}/{sub}")
+        if name:
+            (mailbox / "maildirfolder").touch()
+            place.give(mailbox / "maildirfolder")
+    subscribed = root / "courierimapsubscribed"
+    subscribed.write_text("".join(f"{name}\n" for name in ("INBOX", *(f"INBOX.{name}" for name in SPECIAL_USE))))
+    place.give(subscribed)
