@@ -1,11 +1,14 @@
 """Real mail servers on loopback, for tests and benchmarks.
 
-    place.py    a short directory, free ports, child processes and certificates of one running server
+    place.py    a short directory, free ports, child processes of one running server
+    certificates.py a throw-away authority and a server certificate
     upstream.py what a test sees of a server: ports, logins, ways to put mail in, a second client
     dovecot.py  Dovecot as Debian ships it, and cut down to UIDPLUS or to nothing but IMAP4rev1
     cyrus.py    Cyrus 3.6            courier.py   Courier's imapd
     debian.py   which Debian packages they need, and whether those are here
-    smtpsink.py an SMTP server that keeps what it is given
+    imapfront.py Courier's login, by ourselves
+    sink.py     the SMTP sink, smtpsink.py, as a test sees it
+    seed/       synthetic mail
     fixtures.py the pytest fixtures over all of these
 
 Rules

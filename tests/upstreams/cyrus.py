@@ -5,7 +5,6 @@ A login has to be made known to SASL before its first use (`prepare`); its mailb
 
 from __future__ import annotations
 
-import grp
 import os
 import subprocess
 from pathlib import Path
@@ -68,7 +67,7 @@ partition-default: {place.dir}/spool
 proc_path: {run}/proc
 mboxname_lockpath: {run}/lock
 cyrus_user: {place.owner.pw_name}
-cyrus_group: {_group(place)}
+cyrus_group: {place.group}
 servername: localhost
 admins: {ADMIN}
 sasl_pwcheck_method: auxprop
@@ -109,10 +108,6 @@ lmtpsocket: {run}/socket/lmtp
 idlesocket: {run}/socket/idle
 notifysocket: {run}/socket/notify
 """
-
-
-def _group(place: Place) -> str:
-    return grp.getgrgid(place.owner.pw_gid).gr_name
 
 
 def _cyrus_conf(programs: Path, config: Path, ports: dict[str, int]) -> str:

@@ -62,7 +62,7 @@ def dovecot_path() -> str:
 
 
 def _main(place: Place, tier: Tier, quota: str, max_connections: int) -> str:
-    root, user, gid = place.root, place.owner.pw_name, place.owner.pw_gid
+    root, user = place.root, place.owner.pw_name
     capability = CAPABILITIES[tier]
     # A cut-down tier does not say who it is either: nothing may be guessed from the greeting.
     cut = (
@@ -79,9 +79,9 @@ hostname = {DOMAIN}
 postmaster_address = postmaster@{DOMAIN}
 default_login_user = {"dovenull" if root else user}
 default_internal_user = {"dovecot" if root else user}
-default_internal_group = {"dovecot" if root else gid}
+default_internal_group = {"dovecot" if root else place.group}
 mail_uid = {user}
-mail_gid = {gid}
+mail_gid = {place.group}
 first_valid_uid = {place.owner.pw_uid}
 first_valid_gid = 1
 ssl = yes

@@ -17,7 +17,9 @@ from tests.upstreams import courier as courier_server
 from tests.upstreams import cyrus as cyrus_server
 from tests.upstreams import debian
 from tests.upstreams import dovecot as dovecot_server
+from tests.upstreams import sink as sink_server
 from tests.upstreams.place import Place
+from tests.upstreams.sink import SmtpSink
 from tests.upstreams.upstream import Upstream
 
 KEPT_LOGS = Path(__file__).resolve().parents[2] / ".cache" / "logs"
@@ -77,6 +79,12 @@ def courier(request: pytest.FixtureRequest) -> Iterator[Upstream]:
     """Courier's imapd."""
     with running(request, "courier", "courier", courier_server.start) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def smtp_sink(dovecot: Upstream) -> SmtpSink:
+    """An SMTP server that keeps what it gets; mail for DOMAIN goes on to `dovecot`, whose submission relay it is."""
+    return sink_server.start(dovecot.place, lmtp_port=dovecot.ports["lmtp"])
 
 
 UPSTREAMS = ("dovecot", "dovecot_uidplus", "dovecot_bare", "cyrus", "courier")

@@ -9,6 +9,7 @@ Rules
 from __future__ import annotations
 
 import contextlib
+import grp
 import os
 import pwd
 import shutil
@@ -37,6 +38,7 @@ class Place:
         self.name = name
         self.root = os.geteuid() == 0
         self.owner = pwd.getpwnam("mail") if self.root else pwd.getpwuid(os.geteuid())
+        self.group = grp.getgrgid(self.owner.pw_gid).gr_name
         self.dir = Path(tempfile.mkdtemp(prefix=f"{name[:12]}-"))
         if len(str(self.dir)) > PATH_LIMIT:
             self.dir.rmdir()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import imaplib
+import smtplib
 import ssl
+import time
 
 import pytest
 
-from tests.upstreams.upstream import Upstream, expect_ok
+from tests.upstreams.sink import SmtpSink
+from tests.upstreams.upstream import DOMAIN, Upstream, expect_ok
 
 pytestmark = pytest.mark.upstream
 MESSAGE = b"From: a@example.com\r\nSubject: hello\r\n\r\nbody\r\n"
@@ -65,3 +68,21 @@ def test_planted_mail_may_hold_what_no_append_takes(dovecot: Upstream) -> None:
     dovecot.plant(login, b"Subject: nul\n\na\0b\n", "1.nul")
     with dovecot.selected(login) as client:
         assert client.untagged_responses["EXISTS"] == [b"1"]
+
+
+def test_the_sink_keeps_what_it_accepts_and_hands_local_mail_on(dovecot: Upstream, smtp_sink: SmtpSink) -> None:
+    """Mail sent through Dovecot's submission reaches the sink; a local recipient gets it, a refused one does not."""
+    login = dovecot.fresh_login()
+    local = f"{login}@{DOMAIN}"
+    with smtplib.SMTP(dovecot.host, dovecot.ports["submission"], timeout=10) as submission:
+        submission.login(login, dovecot.password)
+        refused = submission.sendmail("me@example.com", [local, "reject@example.com", "far@example.org"], MESSAGE)
+    assert list(refused) == ["reject@example.com"]
+    kept = smtp_sink.kept(1)[0]
+    assert kept.recipients == [local, "far@example.org"]
+    assert kept.octets.endswith(MESSAGE)
+    with dovecot.selected(login) as client:
+        end = time.monotonic() + 5
+        while client.untagged_responses["EXISTS"][-1] == b"0" and time.monotonic() < end:
+            client.noop()
+        assert client.untagged_responses["EXISTS"][-1] == b"1"
