@@ -31,7 +31,8 @@ WATCH_S = 0.5
 
 
 def main() -> None:
-    for received in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: what is started in the background of a shell begins with it ignored.
+    for received in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(received, _interrupt)
     config = os.environ.get("CONFIG") or (str(OWN_CONFIG) if OWN_CONFIG.exists() else "")
     address = os.environ.get("UPSTREAM")
