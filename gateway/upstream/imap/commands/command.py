@@ -27,6 +27,7 @@ class Command(Generic[T]):
     takes_messages: ClassVar[bool] = False  # `on_message` is worth calling
     is_patient: ClassVar[bool] = False  # the server may search for minutes without a word
     family: str | None = None
+    is_listening: bool = False  # silence is what is expected now
 
     def line(self, dialect: Dialect) -> Line:
         """Return the command without its tag. Raises `Unencodable`."""
@@ -42,6 +43,13 @@ class Command(Generic[T]):
     def on_message(self, message: Message) -> bool:
         """Take a FETCH response; return whether it was this command's."""
         return False
+
+    def covers(self, uid: int) -> bool:
+        """Tell whether a FETCH response with this uid may be an answer; asked when several commands could take it."""
+        return True
+
+    def abandon(self) -> None:
+        """Go on claiming what is this command's, but hand nothing on: nobody waits any more."""
 
     def on_status(self, status: Status) -> bool:
         """Look at an untagged OK or NO with a code; return whether it concerns this command alone."""

@@ -1,8 +1,10 @@
 """UID FETCH (RFC 9051 section 6.4.5, RFC 7162 section 3.1.4), streaming: nothing is kept."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable
 
+from gateway.upstream.imap import uidset
 from gateway.upstream.imap.commands.command import Command
 from gateway.upstream.imap.encode import Dialect, Line
 from gateway.upstream.imap.mailbox import Range
@@ -35,6 +37,7 @@ class Fetch(Command[list[Range]]):
         self._changed_since = changed_since
         self._is_told_vanished = vanished
         self._vanished: list[Range] = []
+        self._ranges: list[Range] | None = None
         # Only flags asked for: an unsolicited FETCH cannot be told from the answer, and is as true.
         self._asks_volatile = {word.upper() for word in _WORDS.findall(items)} <= {"UID", "FLAGS", "MODSEQ"}
 
@@ -51,6 +54,19 @@ class Fetch(Command[list[Range]]):
         self._on_message(message)
         return True
 
+    def covers(self, uid: int) -> bool:
+        if self._ranges is None:
+            try:
+                self._ranges = uidset.parse(self._uids.replace("*", str(uidset.MAX_UID)))
+            except ValueError:
+                return True
+        at = bisect_right(self._ranges, (uid, uidset.MAX_UID)) - 1
+        # `n:*` answers with the last message even when n is past it
+        return (at >= 0 and self._ranges[at][1] >= uid) or "*" in self._uids
+
+    def abandon(self) -> None:
+        self._on_message = _ignore
+
     def on_data(self, data: Data) -> bool:
         if data.kind != "VANISHED":
             return False
@@ -61,3 +77,7 @@ class Fetch(Command[list[Range]]):
 
     def result(self, status: Status) -> list[Range]:
         return self._vanished
+
+
+def _ignore(message: Message) -> None:
+    """Take what nobody waits for."""

@@ -1,4 +1,4 @@
-"""UID FETCH of one section of one message (RFC 9051 section 6.4.5, BINARY: RFC 3516), its octets handed on as they come."""
+"""UID FETCH of one section of one message, its octets handed on as they come (RFC 9051 6.4.5; BINARY: RFC 3516)."""
 
 import re
 from collections.abc import Callable
@@ -44,7 +44,16 @@ class FetchSection(Command[int]):
         if f"{self._name}[{self._section}]".upper().encode() not in line.upper():
             return None
         self._octets = octets
-        return self._write
+        return self._take
+
+    def _take(self, octets: bytes) -> None:
+        self._write(octets)
+
+    def covers(self, uid: int) -> bool:
+        return uid == self._uid
+
+    def abandon(self) -> None:
+        self._write = _ignore
 
     def on_message(self, message: Message) -> bool:
         told = message.binary if self._name == "BINARY" else message.sections
@@ -63,3 +72,7 @@ class FetchSection(Command[int]):
         if not self._found or self._octets is None:
             raise SectionMissing("the section is not there any more", status.code)
         return self._octets
+
+
+def _ignore(octets: bytes) -> None:
+    """Take what nobody waits for."""

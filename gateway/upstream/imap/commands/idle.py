@@ -18,6 +18,7 @@ class Idle(Command[None]):
 
     def on_continuation(self, text: bytes) -> bytes | None:
         self._is_idling = True
+        self.is_listening = True
         return self.interrupt() if self._wants_done else None
 
     def interrupt(self) -> bytes | None:
@@ -25,4 +26,5 @@ class Idle(Command[None]):
         if not self._is_idling or self._is_done:
             return None
         self._is_done = True
+        self.is_listening = False
         return _DONE

@@ -1,4 +1,4 @@
-"""LIST and LSUB: plain (RFC 3501), extended (RFC 5258), with STATUS (RFC 5819), MYRIGHTS (RFC 8440), SPECIAL-USE (RFC 6154)."""
+"""LIST and LSUB: plain (RFC 3501) and extended (RFC 5258), with STATUS (RFC 5819) and MYRIGHTS (RFC 8440)."""
 
 from collections.abc import Sequence
 

@@ -55,6 +55,9 @@ class Select(Command[Selected]):
         self._on_fetch(message)
         return True
 
+    def abandon(self) -> None:
+        self._on_fetch = _ignore
+
     def on_status(self, status: Status) -> bool:
         if status.code == "CLOSED":  # what came until now was the old mailbox's
             kept = self.selected
@@ -74,3 +77,7 @@ class Unselect(Command[None]):
 
     verb = "UNSELECT"
     alone = True
+
+
+def _ignore(message: Message) -> None:
+    """Take what nobody waits for."""
