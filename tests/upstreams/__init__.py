@@ -4,6 +4,7 @@
     certificates.py a throw-away authority and a server certificate
     upstream.py what a test sees of a server: ports, logins, ways to put mail in, a second client
     dovecot.py  Dovecot as Debian ships it, and cut down to UIDPLUS or to nothing but IMAP4rev1
+    front.py    refuses what a cut-down Dovecot does not advertise
     cyrus.py    Cyrus 3.6            courier.py   Courier's imapd
     debian.py   which Debian packages they need, and whether those are here
     imapfront.py Courier's login, by ourselves

@@ -3,19 +3,22 @@
 Any login works with the one password, and its empty account appears at the first login. Two logins are special:
 `tiny` has a quota of 64 KiB, `locked` is always refused.
 
-`imap_capability` changes only what Dovecot advertises; it would still obey IDLE or MOVE. A client may not use what is
-not advertised (RFC 3501 section 6.1.1), and `front.py` refuses it where a test wants to be sure.
+`imap_capability` changes only what Dovecot advertises; it would still obey IDLE or MOVE. So the plain port of a cut tier
+is that of `front.py`, which refuses what is not advertised. The imaps port is Dovecot's own.
 """
 
 from __future__ import annotations
 
 import shutil
+import sys
+from pathlib import Path
 from typing import Literal
 
 from tests.upstreams.certificates import make_certificates
 from tests.upstreams.place import HOST, Place
 from tests.upstreams.upstream import DOMAIN, PASSWORD, SPECIAL_USE, Upstream
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 MASTER_PASSWORD = "mastersecret"
 Tier = Literal["full", "uidplus", "bare"]
 CAPABILITIES: dict[Tier, str | None] = {"full": None, "uidplus": "IMAP4rev1 UIDPLUS", "bare": "IMAP4rev1"}
@@ -36,6 +39,8 @@ def start(
     place.write("denied", "locked\n")
     place.write("masters", f"master:{{PLAIN}}{MASTER_PASSWORD}\n")
     ports = {name: place.port(name) for name in (*LISTENERS, "smtp")}
+    if CAPABILITIES[tier] is not None:
+        ports["imap"] = place.port("imap-behind")
     config = place.write(
         "dovecot.conf",
         _main(place, tier, quota, max_connections)
@@ -46,6 +51,10 @@ def start(
         + _services(place, ports),
     )
     place.spawn("dovecot", [dovecot_path(), "-F", "-c", config])
+    if (capability := CAPABILITIES[tier]) is not None:
+        front = [sys.executable, "-m", "tests.upstreams.front", "--offers", capability]
+        argv = [*front, "--port", str(place.port("imap")), "--to", str(ports["imap"])]
+        place.spawn("front", argv, {"PYTHONPATH": str(REPOSITORY)})
     place.wait_for_ports("lmtp", "imap")
     return Upstream(
         kind="dovecot" if tier == "full" else f"dovecot-{tier}",

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from tests.upstreams.front import unoffered
 from tests.upstreams.sink import SmtpSink
 from tests.upstreams.upstream import DOMAIN, Upstream, expect_ok
 
@@ -54,7 +55,7 @@ def test_a_cut_tier_advertises_nothing_more(request: pytest.FixtureRequest, fixt
 
 
 def test_a_locked_account_and_a_wrong_password_are_refused_at_once(dovecot: Upstream) -> None:
-    """Refusals come without the delay that would slow the tests down."""
+    """Refusals come quickly, however many there were: no penalty grows."""
     for login, password in (("locked", dovecot.password), ("alice", "wrong")):
         client = imaplib.IMAP4(dovecot.host, dovecot.ports["imap"], 5)
         with pytest.raises(imaplib.IMAP4.error, match="AUTHENTICATIONFAILED"):
@@ -86,3 +87,43 @@ def test_the_sink_keeps_what_it_accepts_and_hands_local_mail_on(dovecot: Upstrea
         while client.untagged_responses["EXISTS"][-1] == b"0" and time.monotonic() < end:
             client.noop()
         assert client.untagged_responses["EXISTS"][-1] == b"1"
+
+
+@pytest.mark.parametrize(
+    ("line", "lacks"),
+    [
+        (b'SELECT "QRESYNC"', None),
+        (b"SELECT INBOX (QRESYNC (1 2))", "QRESYNC"),
+        (b"UID FETCH 1:* (UID FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])", None),
+        (b"UID FETCH 1:* (UID FLAGS MODSEQ)", "CONDSTORE"),
+        (b"UID FETCH 1 (X-GUID)", "X-GUID"),
+        (b"STATUS INBOX (MESSAGES UIDNEXT UNSEEN)", None),
+        (b"STATUS INBOX (MESSAGES SIZE)", "STATUS=SIZE"),
+        (b"FETCH 1 (RFC822.SIZE)", None),
+        (b'LIST "" "*" RETURN (STATUS (MESSAGES))', "LIST-EXTENDED"),
+        (b'LIST "" "*"', None),
+        (b"UID SEARCH 1:*", None),
+        (b"uid search return (all) 1:*", "ESEARCH"),
+        (b"APPEND INBOX {5+}\r\n", "LITERAL+"),
+        (b"APPEND INBOX {5}\r\n", None),
+        (b"IDLE", "IDLE"),
+        (b"UID EXPUNGE 1", "UIDPLUS"),
+        (b"EXPUNGE", None),
+        (b"AUTHENTICATE PLAIN", None),
+        (b"AUTHENTICATE PLAIN AGEAYg==", "SASL-IR"),
+    ],
+)
+def test_the_front_knows_what_needs_which_capability(line: bytes, lacks: str | None) -> None:
+    """Before a bare server, only what IMAP4rev1 itself holds is let through."""
+    assert unoffered(line, frozenset({"IMAP4REV1"})) == lacks
+
+
+def test_a_bare_server_refuses_what_it_does_not_offer(dovecot_bare: Upstream) -> None:
+    """A refused command costs a BAD and nothing else; the next one, with a literal in its answer, works."""
+    login = dovecot_bare.fresh_login()
+    dovecot_bare.append(login, MESSAGE)
+    with dovecot_bare.selected(login) as client:
+        with pytest.raises(imaplib.IMAP4.error, match="MOVE is not offered"):
+            client.uid("MOVE", "1", "Trash")
+        answer = client.fetch("1", "(BODY.PEEK[])")
+        assert answer[1][0][1] == MESSAGE  # type: ignore[index] # as above
