@@ -6,18 +6,37 @@ Rule 2: a read on the event loop costs a few milliseconds at most; what can take
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import sqlite3
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.account.backend import Backend
-from gateway.account.query import EmailQuery, QueryChanges, QueryResult
-from gateway.account.records import Applied, Batch, Need
+from gateway.account.filter_sql import Found, Scope, View, compile_filter, searches, weakened
+from gateway.account.index import Index
+from gateway.account.query import EmailQuery, QueryChanges, QueryResult, check_query, conditions_of
+from gateway.account.query_changes import evaluate_changes
+from gateway.account.records import Applied, Batch, Need, TextCriterion
+from gateway.account.results import Listings, evaluate, is_quick, key_of, normalized
 from gateway.account.snapshot import Snapshot
+from gateway.account.sql import load_json
 from gateway.account.uploads import Uploads
+from gateway.jmap.errors import MethodError
 
 T = TypeVar("T")
+
+WRITE_THREADS = 2  # of all accounts: SQLite's work is beside the GIL, so two keep two cores busy
+READ_THREADS = 4  # of all accounts: long reads, which must not wait behind one another
+MAX_WAITING_BATCHES = 8  # of one account: whoever produces faster than the disk writes has to wait
+DETAILS_AT_ONCE = 500  # emails whose structure is asked for in one go by a filter on hasAttachment
+
+_log = logging.getLogger(__name__)
+_writers = ThreadPoolExecutor(WRITE_THREADS, thread_name_prefix="index-write")
+_readers = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="index-read")
 
 
 class Account:
@@ -40,19 +59,36 @@ class Account:
         self.is_personal, self.is_read_only = is_personal, is_read_only
         self.capabilities: dict[str, dict[str, Any]] = capabilities or {}
         self.uploads = uploads
+        self._index = Index(path)
+        self._listings = Listings()
+        self._batches: asyncio.Queue[tuple[Batch, asyncio.Future[Applied]]] = asyncio.Queue(MAX_WAITING_BATCHES)
+        self._owner: asyncio.Task[None] | None = None
+        self._subscribers: dict[int, Callable[[Applied], None]] = {}
+        self._next_subscriber = 0
         self.backend: Backend = make_backend(self)
 
     async def open(self) -> None:
         """Open the index; a corrupt one or one of another schema is dropped and a new one begun."""
-        raise NotImplementedError
+        if self._owner is None:
+            await asyncio.get_running_loop().run_in_executor(_writers, self._index.open)
+            self._owner = asyncio.create_task(self._write(), name=f"account {self.id}")
 
     async def aclose(self) -> None:
         """Close the backend, finish the batch under way and let go of the index."""
-        raise NotImplementedError
+        await self.backend.close()
+        if self._owner is not None:
+            self._owner.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._owner
+            self._owner = None
+        while not self._batches.empty():
+            self._batches.get_nowait()[1].cancel()
+        self._index.close()
 
     def release(self) -> None:
         """Let go of the idle connections to the index; they come back when needed."""
-        raise NotImplementedError
+        self._index.release()
+        self._listings = Listings()
 
     async def fresh(self, need: Need) -> None:
         """Bring the index up to date as far as `need` says."""
@@ -60,23 +96,42 @@ class Account:
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         """Open a consistent read view, on the event loop's thread; never await inside."""
-        raise NotImplementedError
+        return self._index.snapshot()
 
     async def read(self, work: Callable[[Snapshot], T]) -> T:
         """Run `work` on a snapshot in a thread, for reads of more than a few milliseconds."""
-        raise NotImplementedError
+
+        def run() -> T:
+            with self._index.thread_snapshot() as snapshot:
+                return work(snapshot)
+
+        return await asyncio.get_running_loop().run_in_executor(_readers, run)
 
     async def apply(self, batch: Batch) -> Applied:
         """Apply a batch whole, after those asked for before it. Return what it changed."""
-        raise NotImplementedError
+        done: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
+        await self._batches.put((batch, done))
+        return await done
 
     def subscribe(self, callback: Callable[[Applied], None]) -> Callable[[], None]:
         """Call `callback` after each batch that a client can see; return the function that ends this."""
-        raise NotImplementedError
+        key = self._next_subscriber
+        self._next_subscriber += 1
+        self._subscribers[key] = callback
+        return lambda: self._subscribers.pop(key, None) and None
 
     async def query_emails(self, query: EmailQuery) -> QueryResult:
         """Answer Email/query (RFC 8621 section 4.4). The mailboxes asked for must be fresh (`fresh`)."""
-        raise NotImplementedError
+        check_query(query)
+        query = normalized(query)
+        with self.snapshot() as snapshot:
+            if is_quick(snapshot, query, self._listings):
+                return evaluate(snapshot, query, self._listings)
+            journal = snapshot.journal
+            kept = self._listings.peek(journal.epoch, key_of(query), journal.seqs["Email"])
+        found: Found = {} if kept is not None and kept.is_complete else await self._search(query)
+        await self._load_attachments(query)
+        return await self.read(lambda view: evaluate(view, query, self._listings, found))
 
     async def email_query_changes(
         self,
@@ -87,4 +142,69 @@ class Account:
         up_to_id: str | None = None,
     ) -> QueryChanges:
         """Answer Email/queryChanges (RFC 8621 section 4.5); `query.calculate_total` counts, its page does not."""
-        raise NotImplementedError
+        check_query(query)
+        query = normalized(query)
+        await self._load_attachments(query)
+        return await self.read(
+            lambda view: evaluate_changes(
+                view, query, self._listings, since_query_state, max_changes=max_changes, up_to_id=up_to_id
+            )
+        )
+
+    async def _search(self, query: EmailQuery) -> Found:
+        """Ask the upstream what only it can decide, all at once."""
+        asked: dict[tuple[TextCriterion, Scope], asyncio.Task[set[str]]] = {}
+        async with asyncio.TaskGroup() as group:
+            for criterion, scope in searches(query.filter):
+                if (criterion, scope) not in asked:
+                    asked[criterion, scope] = group.create_task(self.backend.search(criterion, scope))
+        return {question: task.result() for question, task in asked.items()}
+
+    async def _load_attachments(self, query: EmailQuery) -> None:
+        """Make hasAttachment known of every email that a filter on it can match."""
+        if all(one.has_attachment is None for one in conditions_of(query.filter)):
+            return
+
+        def bare(snapshot: Snapshot) -> list[str]:
+            view = View({id: num for num, id in snapshot.mailbox_ids.items()}, snapshot.keywordsets)
+            statement = compile_filter(weakened(query.filter), view)
+            statement.needs_email = True
+            statement.where.append("e.has_attachment IS NULL")
+            text = statement.text(f"{statement.received} DESC", columns="e.id AS id")
+            ids: list[str] = load_json(
+                snapshot.connection, f"SELECT json_group_array(id) FROM ({text})", statement.parameters
+            )
+            return ids
+
+        ids = await self.read(bare)
+        for at in range(0, len(ids), DETAILS_AT_ONCE):
+            await self.backend.load_details(ids[at : at + DETAILS_AT_ONCE])
+
+    async def _write(self) -> None:
+        """Be the owner: apply batches in order, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            batch, done = await self._batches.get()
+            work = loop.run_in_executor(_writers, self._index.apply, batch)
+            try:
+                applied = await asyncio.shield(work)
+            except asyncio.CancelledError:
+                done.cancel()
+                await asyncio.wait([work])  # the thread is in the file: the index cannot be closed before
+                raise
+            except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
+                _log.error("batch_failed", extra={"account": self.id, "error": type(error).__name__})
+                if not done.cancelled():
+                    done.set_exception(MethodError("serverFail", "the index of the account could not be written"))
+                continue
+            if not done.cancelled():
+                done.set_result(applied)
+            if applied.states:
+                self._announce(applied)
+
+    def _announce(self, applied: Applied) -> None:
+        for callback in list(self._subscribers.values()):
+            try:
+                callback(applied)
+            except Exception:  # one listener's fault must not end the owner
+                _log.exception("subscriber_failed", extra={"account": self.id})

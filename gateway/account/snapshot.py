@@ -1,67 +1,207 @@
 """One consistent read view of an account's index, inside one read transaction.
 
 Rule 1: nothing here waits: a snapshot is opened, read and closed between two awaits.
-Rule 2: many rows come as one: each step of a statement gives the GIL away, and beside a busy thread it takes up to
-5 ms to come back.
+Rule 2: many rows come as one value (`sql`): beside a busy thread each step of a statement can take 5 ms.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from functools import cached_property
+from typing import Any
 
+from gateway.account import tree
+from gateway.account.journal import Journal, StateType
+from gateway.account.pack import unpack_email
 from gateway.account.records import Changes, EmailRow, Location, MailboxRow
+from gateway.account.sql import json_of, load_json
 
-StateType = Literal["Email", "Thread", "Mailbox"]
+__all__ = ["Caches", "Snapshot", "StateType"]
+
+_EMAIL = """
+SELECT '[' || group_concat('["' || e.id || '","' || t.id || '",[' ||
+  (SELECT group_concat(m.mailbox) FROM member m WHERE m.thread = e.thread AND m.email = e.num) || '],' ||
+  e.keywords || ',' || e.size || ',' || e.received || ',' || coalesce(e.has_attachment, 'null') || ',' ||
+  coalesce(c.preview, 'null') || ',' || c.summary || {structure} || ']', ',') || ']'
+FROM json_each(?) j CROSS JOIN email e ON e.id = j.value CROSS JOIN thread t ON t.num = e.thread
+CROSS JOIN content c ON c.email = e.num {join} WHERE e.is_visible"""
+_WITHOUT_STRUCTURE = _EMAIL.format(structure="''", join="")
+_WITH_STRUCTURE = _EMAIL.format(
+    structure="',' || coalesce(s.structure, 'null')", join="LEFT JOIN structure s ON s.email = e.num"
+)
+
+
+class Caches:
+    """What all views of an index share: numbers that keep their meaning."""
+
+    def __init__(self) -> None:
+        self.keywordsets: dict[int, tuple[str, ...]] = {}
+        self.mailbox_ids: tuple[int, dict[int, str]] = (-1, {})  # as of a seq of Mailbox
 
 
 class Snapshot:
     """What `Account.snapshot()` gives: reads of one moment."""
 
+    def __init__(self, connection: sqlite3.Connection, caches: Caches) -> None:
+        self.connection = connection
+        self._caches = caches
+
+    @cached_property
+    def journal(self) -> Journal:
+        return Journal.load(self.connection)
+
     def state(self, type: StateType) -> str:
         """Return the state string of a type."""
-        raise NotImplementedError
+        return self.journal.state(type)
 
     def changes(self, type: StateType, since: str, max_changes: int | None = None) -> Changes:
         """Answer /changes (RFC 8620 section 5.2). Raise `cannotCalculateChanges`."""
-        raise NotImplementedError
+        return self.journal.changes(self.connection, type, since, max_changes)
 
     def mailboxes(self) -> list[MailboxRow]:
         """Return every mailbox of the account, in no order."""
-        raise NotImplementedError
+        return tree.load_rows(self.connection)
 
     def mailbox(self, mailbox_id: str) -> MailboxRow | None:
         """Return one mailbox."""
-        raise NotImplementedError
+        rows = tree.load_rows(self.connection, mailbox_id)
+        return rows[0] if rows else None
 
     def emails(self, ids: Iterable[str], *, with_structure: bool = False) -> dict[str, EmailRow]:
         """Return the Emails that exist of these, by id."""
-        raise NotImplementedError
+        text = _WITH_STRUCTURE if with_structure else _WITHOUT_STRUCTURE
+        found = load_json(self.connection, text, (json_of(ids),)) or ()
+        mailbox_ids = self.mailbox_ids
+        keywordsets = self._caches.keywordsets
+        if any(values[3] not in keywordsets for values in found):
+            keywordsets = self.keywordsets
+        rows = [unpack_email(values, mailbox_ids, keywordsets, with_structure=with_structure) for values in found]
+        return {row.id: row for row in rows}
 
     def email_ids(self, limit: int) -> list[str]:
-        """Return the ids of at most `limit` Emails of the account, for /get with ids null."""
-        raise NotImplementedError
+        """Return the ids of at most `limit` Emails of the account, newest first."""
+        return self._list(
+            "SELECT json_group_array(id) FROM (SELECT id FROM email WHERE is_visible"
+            " ORDER BY received DESC, num DESC LIMIT ?)",
+            limit,
+        )
+
+    def thread_ids(self, limit: int) -> list[str]:
+        """Return the ids of at most `limit` Threads of the account."""
+        return self._list(
+            "SELECT json_group_array(id) FROM (SELECT id FROM thread WHERE is_visible ORDER BY num DESC LIMIT ?)", limit
+        )
 
     def threads(self, ids: Iterable[str]) -> dict[str, list[str]]:
         """Return the email ids of the Threads that exist of these, oldest first (RFC 8621 section 3)."""
-        raise NotImplementedError
+        found = load_json(
+            self.connection,
+            "SELECT json_group_array(json_array(t.id, m.received, e.id)) FROM json_each(?) j"
+            " CROSS JOIN thread t ON t.id = j.value CROSS JOIN member m ON m.thread = t.num"
+            " CROSS JOIN email e ON e.num = m.email",
+            (json_of(ids),),
+        )
+        threads: dict[str, dict[str, None]] = {}
+        for thread_id, _, email_id in sorted(found):
+            threads.setdefault(thread_id, {})[email_id] = None
+        return {thread_id: list(emails) for thread_id, emails in threads.items()}
 
     def locations(self, email_ids: Iterable[str]) -> dict[str, list[Location]]:
         """Return where these Emails are, places flagged \\Deleted and the shelf included."""
-        raise NotImplementedError
+        found = load_json(
+            self.connection,
+            "SELECT json_group_array(json_array(e.id, l.mailbox, l.uid)) FROM json_each(?) j"
+            " CROSS JOIN email e ON e.id = j.value CROSS JOIN location l ON l.email = e.num",
+            (json_of(set(email_ids)),),
+        )
+        mailbox_ids = self.mailbox_ids
+        out: dict[str, list[Location]] = {}
+        for email_id, mailbox, uid in found:
+            out.setdefault(email_id, []).append(Location(mailbox_ids[mailbox], uid))
+        return out
 
     def uids(self, mailbox_id: str) -> list[tuple[int, int]]:
-        """Return the known uids of a mailbox as sorted, inclusive ranges; the shelf left out. 40 ms for 100,000."""
-        raise NotImplementedError
+        """Return the known uids of a mailbox as sorted, inclusive ranges; the shelf left out. Slow: see `read`."""
+        found = self._list(
+            "SELECT json_group_array(json_array(low, high)) FROM (SELECT min(uid) AS low, max(uid) AS high FROM ("
+            "SELECT uid, uid - row_number() OVER (ORDER BY uid) AS gap FROM location"
+            " WHERE mailbox = (SELECT num FROM mailbox WHERE id = ?) AND uid > 0) GROUP BY gap)",
+            mailbox_id,
+        )
+        return sorted((low, high) for low, high in found)
 
     def flags(self, mailbox_id: str, low: int, high: int) -> dict[int, tuple[tuple[str, ...], int]]:
         """Return (flags as stored, modseq) of the known uids from `low` to `high`."""
-        raise NotImplementedError
+        found = self._list(
+            "SELECT json_group_array(json_array(uid, flags, modseq)) FROM location"
+            " WHERE mailbox = (SELECT num FROM mailbox WHERE id = ?) AND uid BETWEEN max(1, ?) AND ?",
+            mailbox_id,
+            low,
+            high,
+        )
+        nums = json_of({flags for _, flags, _ in found})
+        flagsets = self._list(
+            "SELECT json_group_array(json_array(num, json(flags))) FROM flagset"
+            " WHERE num IN (SELECT value FROM json_each(?))",
+            nums,
+        )
+        stored = {num: tuple(flags) for num, flags in flagsets}
+        return {uid: (stored[flags], modseq) for uid, flags, modseq in found}
 
     def emails_without_details(self, mailbox_id: str | None, limit: int) -> list[str]:
         """Return ids of Emails that lack details, newest first, of a mailbox or of all."""
-        raise NotImplementedError
+        inside = (
+            ""
+            if mailbox_id is None
+            else (
+                " AND EXISTS (SELECT 1 FROM member m WHERE m.mailbox = (SELECT num FROM mailbox WHERE id = ?)"
+                " AND m.received = e.received AND m.email = e.num)"
+            )
+        )
+        parameters = () if mailbox_id is None else (mailbox_id,)
+        return self._list(
+            "SELECT json_group_array(id) FROM (SELECT id FROM email e INDEXED BY email_bare"
+            f" WHERE is_visible AND has_attachment IS NULL{inside} ORDER BY received DESC LIMIT ?)",
+            *parameters,
+            limit,
+        )
 
     def email_at(self, mailbox_id: str, uids: Sequence[int]) -> dict[int, str]:
         """Return the Email ids at these uids, \\Deleted ones included; unknown uids are left out."""
-        raise NotImplementedError
+        found = self._list(
+            "SELECT json_group_array(json_array(l.uid, e.id)) FROM json_each(?) j CROSS JOIN location l"
+            " ON l.mailbox = (SELECT num FROM mailbox WHERE id = ?) AND l.uid = j.value"
+            " CROSS JOIN email e ON e.num = l.email",
+            json_of(uids),
+            mailbox_id,
+        )
+        return dict(found)
+
+    @property
+    def mailbox_ids(self) -> dict[int, str]:
+        """The ids of the mailboxes by number."""
+        seq, ids = self._caches.mailbox_ids
+        now = self.journal.seqs["Mailbox"]
+        if seq != now:
+            ids = dict(self._list("SELECT json_group_array(json_array(num, id)) FROM mailbox"))
+            self._caches.mailbox_ids = (now, ids)
+        return ids
+
+    @property
+    def keywordsets(self) -> dict[int, tuple[str, ...]]:
+        """Every combination of keywords by number."""
+        known = self._caches.keywordsets
+        (count,) = self.connection.execute("SELECT count(*) FROM keywordset").fetchone()
+        if count != len(known):
+            found = self._list("SELECT json_group_array(json_array(num, json(keywords))) FROM keywordset")
+            known = self._caches.keywordsets = {num: tuple(keywords) for num, keywords in found}
+        return known
+
+    def meta(self, key: str) -> int:
+        """Return one number that the index keeps of itself: "emails" and "threads" are what is visible."""
+        return int(self.connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0])
+
+    def _list(self, text: str, *parameters: Any) -> list[Any]:
+        found: list[Any] = load_json(self.connection, text, parameters)
+        return found

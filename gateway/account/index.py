@@ -1,0 +1,172 @@
+"""The file of an account's index: its connections, and its end when it is of no use.
+
+Rule 1: nothing in it is precious. A file that is corrupt or of another schema is dropped and a new one begun, with
+another epoch.
+Rule 2: one connection writes, in a thread; one reads on the event loop; each read in a thread has its own.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gateway.account.journal import STATE_TYPES
+from gateway.account.records import Applied, Batch
+from gateway.account.schema import SCHEMA, SCRATCH, TABLES
+from gateway.account.snapshot import Caches, Snapshot
+from gateway.account.writer import Writer
+
+BUSY_TIMEOUT_S = 10.0  # a reader never waits in WAL mode; this is for a checkpoint at open
+WRITER_CACHE_KIB = 16_384  # holds the indexes by id and link of some 100,000 emails while they are built
+READER_CACHE_KIB = 2_048
+STATEMENTS = 256  # prepared statements kept per connection
+JOURNAL_LIMIT_OCTETS = 32 * 1024 * 1024  # what stays of the WAL file after a checkpoint
+
+
+class Index:
+    """The index of one account."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer: Writer | None = None
+        self._writing: sqlite3.Connection | None = None
+        self._reading: sqlite3.Connection | None = None
+        self._idle: list[sqlite3.Connection] = []
+        self._open_snapshot: Snapshot | None = None
+        self._caches = Caches()
+
+    def open(self) -> None:
+        """Open or begin the file. In a thread."""
+        if self._writer is not None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._writing = self._connect_writer()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise  # disk full, no permission, locked: a new file would fare no better
+            self.drop()
+            self._writing = self._connect_writer()
+        self._writer = Writer(self._writing)
+
+    def apply(self, batch: Batch) -> Applied:
+        """Apply a batch. In a thread, one at a time. A corrupt file is dropped, and the error raised."""
+        self.open()
+        assert self._writer is not None
+        try:
+            return self._writer.apply(batch)
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                self.drop()
+            raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """Give a read view on the event loop's own connection; one inside another is the same view."""
+        if self._open_snapshot is not None:
+            yield self._open_snapshot
+            return
+        if self._reading is None:
+            self._reading = self._connect_reader()
+        self._reading.execute("BEGIN")
+        try:
+            self._open_snapshot = Snapshot(self._reading, self._caches)
+            yield self._open_snapshot
+        finally:
+            self._open_snapshot = None
+            self._reading.execute("COMMIT")
+
+    @contextmanager
+    def thread_snapshot(self) -> Iterator[Snapshot]:
+        """Give a read view with a connection of its own, for a thread."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._connect_reader()
+        connection.execute("BEGIN")
+        try:
+            yield Snapshot(connection, self._caches)
+        finally:
+            connection.execute("COMMIT")
+            self._idle.append(connection)
+
+    def release(self) -> None:
+        """Close the connections that nothing uses; they are opened again when needed."""
+        while self._idle:
+            self._idle.pop().close()
+        if self._reading is not None and self._open_snapshot is None:
+            self._reading.close()
+            self._reading = None
+
+    def close(self) -> None:
+        """Close all connections. Nothing may be running."""
+        self.release()
+        self._writer = None
+        if self._writing is not None:
+            self._writing.close()
+            self._writing = None
+
+    def drop(self) -> None:
+        """Remove the file; the next `open` begins a new one."""
+        self.close()
+        self._caches = Caches()
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                Path(f"{self._path}{suffix}").unlink()
+
+    def _connect_writer(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path,
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=STATEMENTS,
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
+            connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT_OCTETS}")
+            (count,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            if count == 0:
+                _begin(connection)
+            row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+            if row is None or row[0] != SCHEMA:
+                raise sqlite3.DatabaseError("an index of another schema")
+            connection.executescript(SCRATCH)
+        except sqlite3.OperationalError as error:
+            connection.close()
+            if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # no such table: a database, but not ours
+                raise sqlite3.DatabaseError("not an index") from error
+            raise
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _connect_reader(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?mode=ro",
+            uri=True,
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=STATEMENTS,
+        )
+        connection.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")
+        return connection
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in TABLES.split(";\n"):
+        if statement.strip():
+            connection.execute(statement)
+    meta = {"schema": SCHEMA, "epoch": secrets.token_hex(6), "seq": 0, "floor": 0, "emails": 0, "threads": 0}
+    meta |= {f"seq {type}": 0 for type in STATE_TYPES}
+    connection.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", list(meta.items()))
+    connection.execute("COMMIT")

@@ -1,0 +1,44 @@
+"""Running SQL beside an event loop: one statement for many rows.
+
+Rule 1: each step of a statement gives the GIL away, and a thread waits up to 5 ms to get it back. So rows go in
+through multi-row INSERTs, and come out as one JSON value.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+# Rows of one INSERT: few sizes, so that their statements stay in the connection's cache.
+_CHUNKS = (200, 50, 10, 1)
+
+
+@lru_cache(maxsize=128)
+def _insert_text(head: str, columns: int, rows: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return f"{head} VALUES {', '.join([row] * rows)}"
+
+
+def insert_many(connection: sqlite3.Connection, head: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Insert rows by `head`, such as `INSERT INTO link (hash, thread)`."""
+    at, end = 0, len(rows)
+    while at < end:
+        size = next(chunk for chunk in _CHUNKS if chunk <= end - at)
+        text = _insert_text(head, len(rows[at]), size)
+        connection.execute(text, [value for row in rows[at : at + size] for value in row])
+        at += size
+
+
+def load_json(connection: sqlite3.Connection, text: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
+    """Run a SELECT of one row and column that is JSON text; return it parsed, None for NULL."""
+    row = connection.execute(text, parameters).fetchone()
+    return None if row is None or row[0] is None else orjson.loads(row[0])
+
+
+def json_of(values: Iterable[Any]) -> str:
+    """Return values as the parameter of `json_each(?)`."""
+    return orjson.dumps(list(values)).decode()

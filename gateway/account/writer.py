@@ -1,0 +1,255 @@
+"""Apply a batch to the index: the one place that changes it. Runs in a thread, one batch at a time.
+
+Rule 1: a batch is one transaction: it is seen whole or not at all, and the journal is written with it.
+Rule 2: places are added in all mailboxes first, then flags change, then places go, so that a move made elsewhere is
+an update and never a destroy and a create.
+Rule 3: a batch that changes nothing a client can see takes no seq.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from gateway.account import counts, tree
+from gateway.account.arrivals import Arrivals, Numbers, Place, prepare
+from gateway.account.effects import note_before, settle_emails, settle_threads
+from gateway.account.flags import FlagSets
+from gateway.account.journal import STATE_TYPES, StateType, forget_tombstones
+from gateway.account.pack import pack_preview, pack_structure
+from gateway.account.records import Applied, Batch, EmailDetail, MailboxDelta
+from gateway.account.schema import SCRATCH_TABLES
+from gateway.account.sql import json_of, load_json
+
+BATCHES_BETWEEN_SWEEPS = 1_000  # of old tombstones
+
+
+class _Delta(NamedTuple):
+    """A delta of a mailbox that the index knows."""
+
+    mailbox: int
+    delta: MailboxDelta
+
+
+class Writer:
+    """The writing half of an index."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._flags = FlagSets(connection)
+        self._numbers = Numbers.load(connection)
+        self._sweep_in = BATCHES_BETWEEN_SWEEPS
+
+    def apply(self, batch: Batch) -> Applied:
+        """Apply a batch; a delta of a mailbox that is not in the tree (any more) is left out."""
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            applied = self._apply(batch)
+        except BaseException:
+            connection.rollback()
+            self._flags.forget()
+            self._numbers = Numbers.load(connection)
+            raise
+        connection.commit()
+        return applied
+
+    def _apply(self, batch: Batch) -> Applied:
+        connection = self._connection
+        meta = load_json(connection, "SELECT json_group_object(key, value) FROM meta")
+        seq, now_s = meta["seq"] + 1, int(time.time())
+        touched_types: set[StateType] = set()
+        if batch.mailboxes is not None or batch.deltas:
+            touched_types = self._apply_mail(batch, seq, now_s)
+        if batch.details:
+            self._put_details(batch.details)
+        if not touched_types:
+            return Applied(meta["seq"])
+        for type in touched_types:
+            self._set_meta(f"seq {type}", seq)
+        self._set_meta("seq", seq)
+        self._sweep_in -= 1
+        if self._sweep_in <= 0:
+            self._sweep_in = BATCHES_BETWEEN_SWEEPS
+            forget_tombstones(connection, now_s)
+        return Applied(seq, {type: f"{meta['epoch']}-{seq}" for type in STATE_TYPES if type in touched_types})
+
+    def _apply_mail(self, batch: Batch, seq: int, now_s: int) -> set[StateType]:
+        connection = self._connection
+        for table in SCRATCH_TABLES:
+            connection.execute(f"DELETE FROM temp.{table}")
+        before = tree.shown(connection)
+        old_trash = tree.trash_of(connection)
+        gone = tree.put_facts(connection, batch.mailboxes, seq) if batch.mailboxes is not None else []
+        trash = tree.trash_of(connection)
+        nums = dict(load_json(connection, "SELECT json_group_array(json_array(id, num)) FROM mailbox"))
+        deltas = [_Delta(nums[delta.mailbox_id], delta) for delta in batch.deltas if delta.mailbox_id in nums]
+        places = _places(deltas)
+        for num, delta in deltas:
+            if delta.shelves:
+                self._shelve(num)
+        arrivals = prepare(connection, self._flags, places, self._numbers, seq) if places else Arrivals()
+        changes = [self._flag_changes(delta) for _, delta in deltas]
+        self._touch(arrivals, deltas, changes, gone)
+        note_before(connection)
+        if not batch.is_bulk:
+            self._involve(row[2] for row in arrivals.emails)
+            counts.tally(connection, old_trash, -1)
+        arrivals.write(connection)
+        self._move(deltas, changes, gone)
+        emails = settle_emails(connection, self._flags, seq, now_s)
+        if not batch.is_bulk:
+            counts.tally(connection, trash, 1)
+            counts.settle(connection)
+        threads = settle_threads(connection, arrivals.joined, seq, now_s)
+        tree.drop(connection, gone, seq, now_s)
+        self._mark(batch, deltas, trash, is_trash_new=trash != old_trash)
+        self._add_meta("emails", arrivals.new_emails + emails.created - emails.destroyed)
+        self._add_meta("threads", arrivals.new_threads + threads.created - threads.destroyed)
+        is_mailbox_changed = tree.note_changes(connection, before, tree.shown(connection), seq)
+        touched: set[StateType] = set()
+        if arrivals.new_emails or emails.emails:
+            touched.add("Email")
+        if arrivals.new_threads or threads.emails:
+            touched.add("Thread")
+        if is_mailbox_changed:
+            touched.add("Mailbox")
+        return touched
+
+    def _shelve(self, mailbox: int) -> None:
+        (lowest,) = self._connection.execute("SELECT min(uid) FROM location WHERE mailbox = ?", (mailbox,)).fetchone()
+        # Below what is on the shelf already, so that shelving twice keeps every place.
+        self._connection.execute(
+            "UPDATE location SET uid = ? - uid WHERE mailbox = ? AND uid > 0", (min(lowest or 0, 0), mailbox)
+        )
+
+    def _flag_changes(self, delta: MailboxDelta) -> str:
+        """Return the flags of a delta as parameter: JSON of [uid, flag set, modseq]."""
+        return json_of([(one.uid, self._flags.get(one.flags).num, one.modseq) for one in delta.flagged])
+
+    def _touch(self, arrivals: Arrivals, deltas: Sequence[_Delta], changes: Sequence[str], gone: list[int]) -> None:
+        """Collect the emails whose places change."""
+        insert = "INSERT OR IGNORE INTO temp.touched"
+        execute = self._connection.execute
+        execute(f"{insert} SELECT value FROM json_each(?)", (json_of(arrivals.touched),))
+        for (mailbox, delta), changed in zip(deltas, changes, strict=True):
+            if delta.flagged:
+                execute(
+                    f"{insert} SELECT l.email FROM json_each(?) j CROSS JOIN location l"
+                    " ON l.mailbox = ? AND l.uid = j.value ->> 0 WHERE l.flags <> j.value ->> 1",
+                    (changed, mailbox),
+                )
+            if delta.vanished:
+                execute(
+                    f"{insert} SELECT l.email FROM json_each(?) j CROSS JOIN location l"
+                    " ON l.mailbox = ? AND l.uid BETWEEN max(j.value ->> 0, 1) AND j.value ->> 1",
+                    (json_of(delta.vanished), mailbox),
+                )
+            if delta.clears_shelf:
+                execute(f"{insert} SELECT email FROM location WHERE mailbox = ? AND uid < 0", (mailbox,))
+        for mailbox in gone:
+            execute(f"{insert} SELECT email FROM location WHERE mailbox = ?", (mailbox,))
+
+    def _involve(self, threads: Iterable[int]) -> None:
+        """Collect the Threads whose share of the counts may change."""
+        execute = self._connection.execute
+        execute("INSERT OR IGNORE INTO temp.involved SELECT value FROM json_each(?)", (json_of(set(threads)),))
+        execute(
+            "INSERT OR IGNORE INTO temp.involved SELECT e.thread FROM temp.touched t"
+            " CROSS JOIN email e ON e.num = t.email"
+        )
+
+    def _move(self, deltas: Sequence[_Delta], changes: Sequence[str], gone: Sequence[int]) -> None:
+        """Change and remove places."""
+        execute = self._connection.execute
+        for (mailbox, delta), changed in zip(deltas, changes, strict=True):
+            if delta.flagged:
+                execute(
+                    "UPDATE location SET flags = j.value ->> 1, modseq = max(modseq, j.value ->> 2)"
+                    " FROM json_each(?) j WHERE location.mailbox = ? AND location.uid = j.value ->> 0",
+                    (changed, mailbox),
+                )
+        for mailbox, delta in deltas:
+            if delta.vanished:
+                execute(
+                    "DELETE FROM location WHERE (mailbox, uid) IN (SELECT l.mailbox, l.uid FROM json_each(?) j"
+                    " CROSS JOIN location l ON l.mailbox = ?"
+                    " AND l.uid BETWEEN max(j.value ->> 0, 1) AND j.value ->> 1)",
+                    (json_of(delta.vanished), mailbox),
+                )
+            if delta.clears_shelf:
+                execute("DELETE FROM location WHERE mailbox = ? AND uid < 0", (mailbox,))
+        for mailbox in gone:
+            execute("DELETE FROM location WHERE mailbox = ?", (mailbox,))
+
+    def _mark(self, batch: Batch, deltas: Sequence[_Delta], trash: int, *, is_trash_new: bool) -> None:
+        """Keep the sync marks, and count anew where differences were not kept."""
+        execute = self._connection.execute
+        for mailbox, delta in deltas:
+            if batch.is_bulk:
+                execute("UPDATE mailbox SET is_stale = 1 WHERE num = ?", (mailbox,))
+            if delta.mark is not None:
+                tree.put_mark(self._connection, mailbox, delta.mark)
+        if batch.is_bulk and not is_trash_new:
+            return
+        (is_due,) = execute(
+            "SELECT EXISTS (SELECT 1 FROM mailbox WHERE is_stale AND is_indexed"
+            " AND num IN (SELECT value FROM json_each(?)))",
+            (json_of([mailbox for mailbox, _ in deltas]),),
+        ).fetchone()
+        if is_due or is_trash_new:
+            counts.recount(self._connection, trash)
+            execute("UPDATE mailbox SET is_stale = 0")
+
+    def _put_details(self, details: Sequence[EmailDetail]) -> None:
+        execute = self._connection.execute
+        ids = json_of([detail.email_id for detail in details])
+        nums = dict(
+            load_json(
+                self._connection,
+                "SELECT json_group_array(json_array(id, num)) FROM email WHERE id IN (SELECT value FROM json_each(?))",
+                (ids,),
+            )
+        )
+        rows = json_of(
+            [
+                (nums[one.email_id], pack_preview(one.preview), pack_structure(one.structure), one.has_attachment)
+                for one in details
+                if one.email_id in nums
+            ]
+        )
+        of_row = "FROM json_each(?) j WHERE"
+        execute(f"UPDATE content SET preview = j.value ->> 1 {of_row} content.email = j.value ->> 0", (rows,))
+        execute(f"UPDATE email SET has_attachment = j.value ->> 3 {of_row} email.num = j.value ->> 0", (rows,))
+        execute("INSERT OR REPLACE INTO structure SELECT j.value ->> 0, j.value ->> 2 FROM json_each(?) j", (rows,))
+
+    def _set_meta(self, key: str, value: int) -> None:
+        self._connection.execute("UPDATE meta SET value = ? WHERE key = ?", (value, key))
+
+    def _add_meta(self, key: str, value: int) -> None:
+        if value:
+            self._connection.execute("UPDATE meta SET value = value + ? WHERE key = ?", (value, key))
+
+
+def _places(deltas: Sequence[_Delta]) -> list[Place]:
+    """Return the new places as the rest of the batch leaves them: last told, with their last flags, still there."""
+    places = {(num, message.uid): message for num, delta in deltas for message in delta.arrived}
+    if not places:
+        return []
+    for num, delta in deltas:
+        for change in delta.flagged:
+            if (message := places.get((num, change.uid))) is not None:
+                places[num, change.uid] = message._replace(
+                    flags=change.flags, modseq=max(message.modseq, change.modseq)
+                )
+        if delta.vanished:
+            ranges = sorted(delta.vanished)
+            starts = [low for low, _ in ranges]
+            for key in [key for key in places if key[0] == num]:
+                at = bisect_right(starts, key[1]) - 1
+                if at >= 0 and key[1] <= ranges[at][1]:
+                    del places[key]
+    return [(num, message) for (num, _), message in places.items()]
