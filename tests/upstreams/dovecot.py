@@ -3,8 +3,8 @@
 Any login works with the one password, and its empty account appears at the first login. Two logins are special:
 `tiny` has a quota of 64 KiB, `locked` is always refused.
 
-`imap_capability` changes only what Dovecot advertises; it would still obey IDLE or MOVE. So the plain port of a cut tier
-is that of `front.py`, which refuses what is not advertised. The imaps port is Dovecot's own.
+`imap_capability` changes only what Dovecot advertises; it would still obey IDLE or MOVE. So the plain port of a cut
+tier is that of `front.py`, which refuses what is not advertised. The imaps port is Dovecot's own.
 """
 
 from __future__ import annotations
