@@ -9,7 +9,7 @@ Rule 3: a cancelled call leaves the connection usable: the command ends in the b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from time import perf_counter
 from typing import Any, TypeVar
@@ -46,7 +46,7 @@ Sink = Callable[[bytes], Awaitable[None] | None]
 _RETURNS = {"SPECIAL-USE": "SPECIAL-USE", "SUBSCRIBED": "LIST-EXTENDED", "CHILDREN": "LIST-EXTENDED"}
 _RETURNS["MYRIGHTS"] = "LIST-MYRIGHTS"
 # STATUS items that are sent only where this capability is offered; all others always.
-_STATUS_ITEMS = {"HIGHESTMODSEQ": "CONDSTORE", "MAILBOXID": "OBJECTID", "SIZE": "STATUS=SIZE"}
+_STATUS_ITEMS = {"HIGHESTMODSEQ": "CONDSTORE", "MAILBOXID": "OBJECTID", "SIZE": "STATUS=SIZE", "X-GUID": "X-GUID"}
 MAX_STATUS_AT_ONCE = 256  # tasks that wait for STATUS where there is no LIST-STATUS
 
 
@@ -76,12 +76,16 @@ class Connection:
         *,
         observer: Observer | None = None,
         timeouts: Timeouts | None = None,
+        odd_names: MutableMapping[str, bytes] | None = None,
     ) -> Connection:
         """Connect, authenticate, learn the capabilities, send ID, ENABLE what there is.
 
-        Raises ConnectError, AuthenticationFailed, or another ImapError.
+        `odd_names`: see `MailboxNames`; shared by the connections of one login. Raises ConnectError,
+        AuthenticationFailed, or another ImapError.
         """
         connection = cls(observer=observer, timeouts=timeouts)
+        if odd_names is not None:
+            connection._names.odd = odd_names
         try:
             await login.connect(connection, endpoint)
             async with asyncio.timeout(connection.timeouts.login_s):
@@ -229,7 +233,14 @@ class Connection:
     def status_items(self, items: Sequence[str]) -> list[str]:
         """Return those STATUS items that the server offers."""
         offered = self.capabilities | {""}
+        if self.offers_guid:
+            offered |= {"X-GUID"}
         return [item for item in items if _STATUS_ITEMS.get(item, "") in offered]
+
+    @property
+    def offers_guid(self) -> bool:
+        """Tell whether FETCH and STATUS know X-GUID. No capability says so; only Dovecot has it."""
+        return self.server_id.get("name", "").lower() == "dovecot" or "SNIPPET=FUZZY" in self.capabilities
 
     async def namespaces(self) -> Namespaces:
         """Return the namespaces (asked once per connection); all empty without NAMESPACE."""
@@ -304,13 +315,14 @@ class Connection:
         gone: list[Range] = []
         for chunk in uidset.chunks(uids):
             command = Fetch(chunk, items, on_message=on_message, changed_since=changed_since, vanished=vanished)
-            gone.extend(await self.run(command))
+            told = await self.run(command)
+            gone += told
         return uidset.normalize(gone)
 
     async def fetch_section(
         self, uid: int, section: str, *, sink: Sink, partial: tuple[int, int] | None = None, binary: bool = False
     ) -> int:
-        """Stream BODY.PEEK[section] (or BINARY.PEEK) to `sink` in chunks; an awaitable it returns holds the server back.
+        """Stream BODY.PEEK[section] or BINARY.PEEK[…] to `sink`; an awaitable it returns holds back the server.
 
         `partial`: (start, length) in octets. Returns the number of octets. Raises SectionMissing when the message is
         gone. While the sink is slow nothing else is read on this connection.

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.upstream.imap.lexer import number_of, text_of
+
 MAX_DEPTH = 100  # deeper multiparts exist only in attacks; servers stop earlier
 MAX_PARTS = 10_000  # as many as a 1 MiB line can hold with room to spare
 
@@ -52,6 +54,107 @@ class Structure:
             stack.extend(reversed(part.children))
 
 
+class _Unusable(Exception):
+    """No structure can be made of this."""
+
+
 def parse(tree: Any) -> Structure | None:
     """Turn a lexed BODYSTRUCTURE into a Structure; None when it makes no sense or exceeds a bound."""
-    raise NotImplementedError
+    try:
+        return _Parser().part(tree, "", 0)
+    except _Unusable:
+        return None
+
+
+class _Parser:
+    """Counts the parts of one structure."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self) -> None:
+        self._parts = 0
+
+    def part(self, tree: Any, section: str, depth: int) -> Structure:
+        self._parts += 1
+        if not isinstance(tree, list) or not tree or depth > MAX_DEPTH or self._parts > MAX_PARTS:
+            raise _Unusable
+        if isinstance(tree[0], list):
+            return self._multipart(tree, section, depth)
+        # The one part of a message that is no multipart is "1" (RFC 3501 section 6.4.5).
+        return self._leaf(tree, section or "1", depth)
+
+    def _multipart(self, tree: list[Any], section: str, depth: int) -> Structure:
+        at = next((index for index, value in enumerate(tree) if not isinstance(value, list)), len(tree))
+        prefix = f"{section}." if section else ""
+        children = tuple(
+            self.part(child, f"{prefix}{number}", depth + 1) for number, child in enumerate(tree[:at], start=1)
+        )
+        disposition, disposition_parameters = _disposition(_at(tree, at + 2))
+        return Structure(
+            section=section,
+            type="multipart",
+            subtype=_lower(_at(tree, at)) or "mixed",
+            parameters=_parameters(_at(tree, at + 1)),
+            disposition=disposition,
+            disposition_parameters=disposition_parameters,
+            language=_language(_at(tree, at + 3)),
+            location=text_of(_at(tree, at + 4)),
+            children=children,
+        )
+
+    def _leaf(self, tree: list[Any], section: str, depth: int) -> Structure:
+        kind, subtype = _lower(_at(tree, 0)) or "text", _lower(_at(tree, 1)) or "plain"
+        envelope, message, lines, rest = None, None, None, 7
+        if kind == "message" and subtype in ("rfc822", "global") and isinstance(_at(tree, 8), list):
+            envelope, lines, rest = tree[7], number_of(_at(tree, 9)), 10
+            # Inside, a single part is "2.1" and a multipart goes by the number of the message itself.
+            inner = section if isinstance(tree[8][0] if tree[8] else None, list) else f"{section}.1"
+            message = self.part(tree[8], inner, depth + 1)
+        elif kind == "text":
+            lines, rest = number_of(_at(tree, 7)), 8
+        disposition, disposition_parameters = _disposition(_at(tree, rest + 1))
+        return Structure(
+            section=section,
+            type=kind,
+            subtype=subtype,
+            parameters=_parameters(_at(tree, 2)),
+            content_id=text_of(_at(tree, 3)),
+            description=text_of(_at(tree, 4)),
+            encoding=_lower(_at(tree, 5)) or "7bit",
+            octets=number_of(_at(tree, 6)) or 0,
+            lines=lines,
+            md5=text_of(_at(tree, rest)),
+            disposition=disposition,
+            disposition_parameters=disposition_parameters,
+            language=_language(_at(tree, rest + 2)),
+            location=text_of(_at(tree, rest + 3)),
+            envelope=envelope,
+            message=message,
+        )
+
+
+def _at(tree: list[Any], index: int) -> Any:
+    return tree[index] if index < len(tree) else None
+
+
+def _lower(value: Any) -> str | None:
+    text = text_of(value)
+    return text.strip().lower() if text is not None else None
+
+
+def _parameters(value: Any) -> dict[str, str]:
+    if not isinstance(value, list):
+        return {}
+    pairs = zip(value[::2], value[1::2], strict=False)
+    return {key.lower(): text for name, told in pairs if (key := text_of(name)) and (text := text_of(told)) is not None}
+
+
+def _disposition(value: Any) -> tuple[str | None, dict[str, str]]:
+    if not isinstance(value, list):  # a bare string is what some servers make of it
+        return _lower(value), {}
+    return _lower(_at(value, 0)), _parameters(_at(value, 1))
+
+
+def _language(value: Any) -> tuple[str, ...] | None:
+    values = value if isinstance(value, list) else [value]
+    return tuple(text for one in values if (text := text_of(one)) is not None) or None
