@@ -1,0 +1,64 @@
+"""What the gateway must not lose (user state), as ports. One implementation per file; `sqlite` is the embedded one.
+
+Rule 1: a write is durable when its call returns: only then may it be acknowledged to a client.
+Rule 2: a kind of state is a Protocol of its own; `UserStore` is all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple, Protocol
+
+
+class StoreError(Exception):
+    """The store cannot be used. The text says why and what to do."""
+
+
+class UploadRecord(NamedTuple):
+    """An account's claim on an uploaded blob. Times are whole seconds since 1970."""
+
+    account_id: str
+    digest: str  # SHA-256 of the octets, in hex
+    size_octets: int
+    type: str
+    uploaded_at_s: int
+    expires_at_s: int
+
+
+class KeyStore(Protocol):
+    async def key(self, name: str) -> bytes:
+        """Return 32 random octets that are drawn once for each name and kept."""
+
+
+class UploadStore(Protocol):
+    """Which account has uploaded which blob. The octets are on disk (`uploads`)."""
+
+    async def put_upload(self, record: UploadRecord) -> None:
+        """Add a record, or replace the account's record of the same digest."""
+
+    async def upload(self, account_id: str, digest: str) -> UploadRecord | None:
+        """Return the account's record of this digest, expired or not."""
+
+    async def uploads(self, account_id: str) -> Sequence[UploadRecord]:
+        """Return the account's records, oldest first."""
+
+    async def expired_uploads(self, now_s: int, limit: int) -> Sequence[UploadRecord]:
+        """Return records of any account that have expired, oldest first."""
+
+    async def drop_uploads(self, account_id: str, digests: Collection[str]) -> frozenset[str]:
+        """Remove records; return those of the digests that no account has any more."""
+
+
+class SecretStore(Protocol):
+    """Secrets, sealed by `auth.vault`; in here they are octets."""
+
+    async def put_sealed(self, account_id: str, field: str, sealed: bytes) -> None: ...
+
+    async def sealed(self, account_id: str, field: str) -> bytes | None: ...
+
+    async def drop_sealed(self, account_id: str, field: str) -> None: ...
+
+
+class UserStore(KeyStore, UploadStore, SecretStore, Protocol):
+    async def close(self) -> None:
+        """Finish what is under way and let go."""

@@ -1,0 +1,167 @@
+"""User state in one SQLite file, `gateway.db`: the embedded store.
+
+Rule 1: one thread owns the connection; every call is one transaction in it, durable (synchronous=FULL) when it returns.
+Rule 2: the schema only grows: `MIGRATIONS` is appended to, never edited; `user_version` counts how many have run.
+Rule 3: one process at a time: a lock on the data directory, held until close.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from gateway.store.api import StoreError, UploadRecord
+
+T = TypeVar("T")
+
+FILE = "gateway.db"
+LOCK = "lock"
+KEY_OCTETS = 32
+BUSY_TIMEOUT_S = 5.0  # for a backup that reads the file meanwhile
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE key (name TEXT PRIMARY KEY, octets BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE upload (
+        account_id TEXT NOT NULL, digest TEXT NOT NULL, size_octets INTEGER NOT NULL, type TEXT NOT NULL,
+        uploaded_at_s INTEGER NOT NULL, expires_at_s INTEGER NOT NULL,
+        PRIMARY KEY (account_id, digest)
+    ) WITHOUT ROWID;
+    CREATE INDEX upload_by_digest ON upload (digest);
+    CREATE INDEX upload_by_expiry ON upload (expires_at_s);
+    CREATE TABLE sealed (
+        account_id TEXT NOT NULL, field TEXT NOT NULL, octets BLOB NOT NULL,
+        PRIMARY KEY (account_id, field)
+    ) WITHOUT ROWID;
+    """,
+)
+
+_COLUMNS = "account_id, digest, size_octets, type, uploaded_at_s, expires_at_s"
+
+
+class SqliteStore:
+    """A `UserStore`. Made by `open()`."""
+
+    def __init__(self, connection: sqlite3.Connection, thread: ThreadPoolExecutor, lock: int) -> None:
+        self._connection, self._thread, self._lock = connection, thread, lock
+
+    @classmethod
+    async def open(cls, data_dir: Path) -> SqliteStore:
+        """Open or make the store in this directory, or raise `StoreError`."""
+        thread = ThreadPoolExecutor(1, thread_name_prefix=FILE)
+        loop = asyncio.get_running_loop()
+        try:
+            connection, lock = await loop.run_in_executor(thread, _open, data_dir)
+        except BaseException:
+            thread.shutdown(wait=False)
+            raise
+        return cls(connection, thread, lock)
+
+    async def close(self) -> None:
+        await self._run(lambda connection: connection.close())
+        self._thread.shutdown(wait=False)
+        os.close(self._lock)
+
+    async def key(self, name: str) -> bytes:
+        def work(db: sqlite3.Connection) -> bytes:
+            db.execute("INSERT OR IGNORE INTO key VALUES (?, ?)", (name, os.urandom(KEY_OCTETS)))
+            octets: bytes = db.execute("SELECT octets FROM key WHERE name = ?", (name,)).fetchone()[0]
+            return octets
+
+        return await self._run(work)
+
+    async def put_upload(self, record: UploadRecord) -> None:
+        await self._run(
+            lambda db: db.execute(f"INSERT OR REPLACE INTO upload ({_COLUMNS}) VALUES (?,?,?,?,?,?)", record)
+        )
+
+    async def upload(self, account_id: str, digest: str) -> UploadRecord | None:
+        found = await self._uploads("account_id = ? AND digest = ?", account_id, digest)
+        return found[0] if found else None
+
+    async def uploads(self, account_id: str) -> Sequence[UploadRecord]:
+        return await self._uploads("account_id = ? ORDER BY uploaded_at_s, digest", account_id)
+
+    async def expired_uploads(self, now_s: int, limit: int) -> Sequence[UploadRecord]:
+        return await self._uploads("expires_at_s <= ? ORDER BY expires_at_s LIMIT ?", now_s, limit)
+
+    async def drop_uploads(self, account_id: str, digests: Collection[str]) -> frozenset[str]:
+        def work(db: sqlite3.Connection) -> frozenset[str]:
+            db.executemany("DELETE FROM upload WHERE account_id = ? AND digest = ?", [(account_id, d) for d in digests])
+            claimed = "SELECT 1 FROM upload WHERE digest = ?"
+            return frozenset(d for d in digests if db.execute(claimed, (d,)).fetchone() is None)
+
+        return await self._run(work)
+
+    async def put_sealed(self, account_id: str, field: str, sealed: bytes) -> None:
+        await self._run(
+            lambda db: db.execute("INSERT OR REPLACE INTO sealed VALUES (?,?,?)", (account_id, field, sealed))
+        )
+
+    async def sealed(self, account_id: str, field: str) -> bytes | None:
+        def work(db: sqlite3.Connection) -> bytes | None:
+            query = "SELECT octets FROM sealed WHERE account_id = ? AND field = ?"
+            row = db.execute(query, (account_id, field)).fetchone()
+            return row[0] if row else None
+
+        return await self._run(work)
+
+    async def drop_sealed(self, account_id: str, field: str) -> None:
+        await self._run(
+            lambda db: db.execute("DELETE FROM sealed WHERE account_id = ? AND field = ?", (account_id, field))
+        )
+
+    async def _uploads(self, where: str, *values: object) -> list[UploadRecord]:
+        query = f"SELECT {_COLUMNS} FROM upload WHERE {where}"
+        return await self._run(lambda db: [UploadRecord(*row) for row in db.execute(query, values)])
+
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run one transaction in the store's thread. A caller who is cancelled does not interrupt it."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work)
+
+    def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        with self._connection:
+            return work(self._connection)
+
+
+def _open(data_dir: Path) -> tuple[sqlite3.Connection, int]:
+    lock = -1
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(data_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Made here so that nobody else may read it: SQLite would follow the umask.
+        os.close(os.open(data_dir / FILE, os.O_RDWR | os.O_CREAT, 0o600))
+        connection = sqlite3.connect(data_dir / FILE, timeout=BUSY_TIMEOUT_S)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        _migrate(connection, data_dir / FILE)
+    except BlockingIOError:
+        os.close(lock)
+        raise StoreError(f"{data_dir} is in use by another gateway; stop it, or choose another data_dir") from None
+    except OSError as error:
+        if lock >= 0:
+            os.close(lock)
+        raise StoreError(f"{data_dir} cannot be used ({error.strerror}); check its owner and permissions") from None
+    except sqlite3.DatabaseError as error:
+        os.close(lock)
+        raise StoreError(f"{data_dir / FILE} cannot be used ({error}); restore it from a backup") from None
+    except StoreError:
+        os.close(lock)
+        raise
+    return connection, lock
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        connection.close()
+        raise StoreError(f"{path} was written by a newer gateway (schema {version}); run that one, or a newer one")
+    for number, script in enumerate(MIGRATIONS[version:], version + 1):
+        connection.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
