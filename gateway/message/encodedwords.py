@@ -26,6 +26,10 @@ def decode_unstructured(text: str) -> str:
     """Decode the encoded words that stand between white space (section 6.1, rule 1)."""
     if "=?" not in text:
         return text
+    single = _WORD.fullmatch(text)
+    if single is not None:
+        codec = codec_name(single[1])
+        return text if codec is None else _decode(_octets(single[2], single[3]), codec)
     pieces: list[str] = []  # alternately words and white space
     run = _Run()
     gap = ""  # white space since the last word; dropped between encoded words
@@ -103,9 +107,7 @@ class _Run:
         """Take one word; return the text of the words before it if they were in another charset."""
         text = self.flush() if self.codec != codec else ""
         self.codec, self.is_open = codec, True
-        # A header in raw UTF-8 may hold such letters inside a word as well.
-        data = payload.encode("utf-8", "replace")
-        self.octets.append(_decode_b(data) if encoding in "bB" else binascii.a2b_qp(data, header=True))
+        self.octets.append(_octets(encoding, payload))
         return text
 
     def flush(self) -> str:
@@ -116,10 +118,18 @@ class _Run:
         codec, self.codec = self.codec, ""
         # Stateful charsets begin anew in every word (RFC 2047 section 3), and padding ends a UTF-16 word.
         if codec.startswith(("iso2022", "hz", "utf_7")):
-            text = "".join(decode_octets(data, codec)[0] for data in octets)
-        else:
-            text = decode_octets(b"".join(octets), codec)[0]
-        return _CONTROLS.sub("", text)
+            return "".join([_decode(data, codec) for data in octets])
+        return _decode(b"".join(octets), codec)
+
+
+def _octets(encoding: str, payload: str) -> bytes:
+    # A header in raw UTF-8 may hold such letters inside a word as well.
+    data = payload.encode("utf-8", "replace")
+    return _decode_b(data) if encoding in "bB" else binascii.a2b_qp(data, header=True)
+
+
+def _decode(data: bytes, codec: str) -> str:
+    return _CONTROLS.sub("", decode_octets(data, codec)[0])
 
 
 def _decode_b(data: bytes) -> bytes:
