@@ -85,7 +85,7 @@ class Uploads:
             await self._claim(temporary, UploadRecord(account_id, digest, size_octets, type, *self._times()))
         finally:
             with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
+                temporary.unlink()  # noqa: ASYNC240  # one call, and it must happen on cancellation too
         return Upload(digest, size_octets, type)
 
     async def open(self, account_id: str, digest: str) -> OpenUpload | None:
