@@ -4,7 +4,7 @@ Rule 1: a borrowed connection is borrowed alone, and given back whatever happens
 Rule 2: work goes where its mailbox is selected already; else to a connection with nothing selected, to a new one
     within the budget, or to the one that was idle for longest.
 Rule 3: after a failed login the pool backs off, longer each time, with jitter; only a connection that has lived for a
-    while makes it forget. Wrong credentials are not tried again until new ones are given.
+    while makes it forget. Wrong credentials wait longest; other credentials need not wait.
 Rule 4: one login's trouble stays its own; the `HostGate` alone is shared.
 """
 
@@ -26,6 +26,7 @@ from gateway.upstream.sasl import Credentials
 from gateway.upstream.tls import Endpoint
 
 BACKOFF_FIRST_S = 1.0
+BACKOFF_REFUSED_S = 15.0  # the same wrong password again and again locks accounts
 BACKOFF_LIMIT_S = 300.0  # a server that was down for an hour is found again within five minutes
 PROVEN_S = 30.0  # a connection that lives for so long proves that the server is well
 STALE_S = 60.0  # after so long without use, ask whether the connection is still there before work is put on it
@@ -166,6 +167,8 @@ class Pool:
         slot = min(self._free, key=lambda slot: _cost(slot, mailbox, read_only=read_only))
         self._free.remove(slot)
         self._borrowed.add(slot)
+        if self._free:
+            self._wake_next()
         return slot
 
     def _give_back(self, slot: _Slot) -> None:
@@ -222,10 +225,9 @@ class Pool:
     async def _open(self) -> Connection:
         loop = asyncio.get_running_loop()
         backoff = self._backoff
-        if backoff.error is not None and loop.time() < backoff.until_s:
-            raise _again(backoff.error)
         credentials = await self._credentials_source()
-        if isinstance(backoff.error, AuthenticationFailed) and credentials == backoff.refused:
+        are_new = backoff.refused is not None and credentials != backoff.refused
+        if backoff.error is not None and loop.time() < backoff.until_s and not are_new:
             raise _again(backoff.error)
         if self._gate is not None:
             await self._gate.enter()
@@ -238,15 +240,20 @@ class Pool:
                 odd_names=self._odd_names,
             )
         except ImapError as error:
-            failures = self._backoff.failures + 1
-            wait_s = min(BACKOFF_LIMIT_S, BACKOFF_FIRST_S * 2 ** min(failures - 1, 20)) * random.uniform(0.5, 1.0)
-            refused = credentials if isinstance(error, AuthenticationFailed) else None
-            self._backoff = _Backoff(failures, loop.time() + wait_s, error, refused)
+            self._back_off(error, credentials)
             raise
         listener = self._on_unsolicited
         if listener is not None:
             connection.on_unsolicited = lambda event: listener(connection, event)
         return connection
+
+    def _back_off(self, error: ImapError, credentials: Credentials) -> None:
+        is_refusal = isinstance(error, AuthenticationFailed)
+        failures = self._backoff.failures + 1
+        first_s = BACKOFF_REFUSED_S if is_refusal else BACKOFF_FIRST_S
+        wait_s = min(BACKOFF_LIMIT_S, first_s * 2 ** min(failures - 1, 20)) * random.uniform(0.5, 1.0)
+        until_s = asyncio.get_running_loop().time() + wait_s
+        self._backoff = _Backoff(failures, until_s, error, credentials if is_refusal else None)
 
 
 def _again(error: ImapError) -> ImapError:
