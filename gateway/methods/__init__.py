@@ -1,0 +1,27 @@
+"""The JMAP methods: what every type has by RFC 8620 section 5 is derived, what RFC 8621 adds stands in its own module.
+
+Rule 1: methods see accounts and messages, never IMAP.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from gateway.jmap.method import Registry
+from gateway.jmap.objects.email import EMAIL
+from gateway.jmap.objects.search_snippet import SEARCH_SNIPPET
+from gateway.methods import core, email, email_parse, email_query, mailbox, search_snippet, standard, thread
+
+
+def register(registry: Registry) -> None:
+    """Add every method to the registry."""
+    core.register(registry)
+    mailbox.register(registry)
+    thread.register(registry)
+    changes = partial(standard.changes, email.EmailSource())
+    registry.add("Email/get", EMAIL.capability, email.get)
+    registry.add("Email/changes", EMAIL.capability, changes)
+    registry.add("Email/query", EMAIL.capability, email_query.query)
+    registry.add("Email/queryChanges", EMAIL.capability, email_query.query_changes)
+    registry.add("Email/parse", EMAIL.capability, email_parse.parse)
+    registry.add("SearchSnippet/get", SEARCH_SNIPPET.capability, search_snippet.get)

@@ -31,9 +31,6 @@ _COLLAPSE: Mapping[str, Argument] = {"collapseThreads": Argument(types.is_boolea
 EMAIL_QUERY = {**QUERY, **_COLLAPSE}
 EMAIL_QUERY_CHANGES = {**QUERY_CHANGES, **_COLLAPSE}
 
-# A list of ids this long is 3 MB of JSON; no view shows more, and a client that wants all pages through them.
-MAX_QUERY_IDS = 100_000
-
 
 def _whole_seconds(value: str) -> int:
     # receivedAt has whole seconds: it is before (or not before) 12.5 s exactly if it is before (or not) 13 s.
@@ -110,7 +107,6 @@ async def query(context: Context, arguments: Arguments) -> Arguments:
     wanted = _query(context, checked)
     await account.fresh(_need(wanted))
     result = await account.query_emails(wanted)
-    limit = result.limit if result.limit is not None else wanted.limit
     response: Arguments = {
         "accountId": account.id,
         "queryState": result.query_state,
@@ -120,8 +116,8 @@ async def query(context: Context, arguments: Arguments) -> Arguments:
     }
     if checked["calculateTotal"]:
         response["total"] = result.total
-    if limit != checked["limit"]:
-        response["limit"] = limit
+    if result.limit is not None:
+        response["limit"] = result.limit
     return response
 
 
@@ -152,7 +148,7 @@ async def query_changes(context: Context, arguments: Arguments) -> Arguments:
 
 def _query(context: Context, checked: Arguments) -> EmailQuery:
     sort = parse_sort(checked["sort"], EMAIL.sort_properties, strings=STRING_SORTS, with_keyword=KEYWORD_SORTS)
-    anchor, limit = checked.get("anchor"), checked.get("limit")
+    anchor = checked.get("anchor")
     return EmailQuery(
         filter=email_filter(checked["filter"]),
         sort=sort,
@@ -161,7 +157,7 @@ def _query(context: Context, checked: Arguments) -> EmailQuery:
         position=0 if anchor is not None else checked.get("position", 0),
         anchor=None if anchor is None else resolve_id(context, anchor),
         anchor_offset=checked.get("anchorOffset", 0),
-        limit=MAX_QUERY_IDS if limit is None else min(limit, MAX_QUERY_IDS),
+        limit=checked.get("limit"),
     )
 
 

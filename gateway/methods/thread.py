@@ -10,14 +10,10 @@ from gateway.account.account import Account
 from gateway.account.records import Changes
 from gateway.account.snapshot import Snapshot
 from gateway.jmap.declare import DataType
-from gateway.jmap.errors import MethodError
 from gateway.jmap.method import Registry
 from gateway.jmap.objects.thread import THREAD
 from gateway.methods import standard
 from gateway.methods.reach import EVERYTHING, KNOWN, is_complete
-
-# /get with ids null looks through so many Emails for each Thread it may answer; few accounts have longer Threads.
-EMAILS_PER_THREAD = 10
 
 
 class ThreadView:
@@ -31,14 +27,7 @@ class ThreadView:
         return self._snapshot.state("Thread")
 
     def records(self, ids: Sequence[str] | None, *, at_most: int) -> Mapping[str, Sequence[str]]:
-        return self._snapshot.threads(self._every_id(at_most) if ids is None else ids)
-
-    def _every_id(self, at_most: int) -> list[str]:
-        limit = at_most * EMAILS_PER_THREAD
-        emails = self._snapshot.email_ids(limit + 1)
-        if len(emails) > limit:
-            raise MethodError("requestTooLarge", "ids: there are too many threads to return all")
-        return list({row.thread_id: None for row in self._snapshot.emails(emails).values()})
+        return self._snapshot.threads(self._snapshot.thread_ids(at_most + 1) if ids is None else ids)
 
     def changes(self, since: str, *, at_most: int) -> Changes:
         return self._snapshot.changes("Thread", since, at_most)

@@ -1,0 +1,30 @@
+"""A world for each test, with an inbox that is indexed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway.account.account import Account
+from gateway.jmap.capability import CORE, MAIL
+from tests.methods.world import World
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    world = World()
+    world.account = Account(
+        id="A1",
+        name="Someone",
+        login="someone",
+        path=tmp_path / "index.db",
+        make_backend=lambda _account: world,
+        uploads=world.uploads,
+        capabilities={CORE: {}, MAIL: {}},
+    )
+    await world.account.open()
+    await world.add_mailbox("inbox", name="Inbox", role="inbox", sort_order=1)
+    yield world
+    await world.account.aclose()
