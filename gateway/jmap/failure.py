@@ -21,13 +21,13 @@ MAX_FRAMES = 12  # the innermost of a trace: enough to find the fault, even in a
 def server_fail(method: str, fault: BaseException) -> MethodError:
     """Log a fault under a new incident id and return the error that names it."""
     incident = secrets.token_hex(6)
-    LOG.error(
-        "method_failed incident=%s method=%s exception=%s at=%s",
-        incident,
-        method,
-        type(fault).__name__,
-        ",".join(_places(fault)) or "-",
-    )
+    fields = {
+        "incident": incident,
+        "method": method,
+        "exception": type(fault).__name__,
+        "at": ",".join(_places(fault)),
+    }
+    LOG.error("method failed", extra=fields)
     return MethodError("serverFail", f"An unexpected error occurred. The server's log has it as incident {incident}.")
 
 
