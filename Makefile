@@ -36,7 +36,7 @@ static: $(VENV)/.has-test
 	$(PYTHON) -m mypy --strict $(SOURCES)
 
 bench: $(VENV)/.has-test
-	$(PYTHON) -m tests.upstreams.debian
+	$(PYTHON) -m tests.upstreams.debian dovecot
 	@exec $(PYTHON) -m bench $(BENCH_ARGS)
 
 $(VENV)/.has-demo: pyproject.toml tools/venv

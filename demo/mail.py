@@ -105,7 +105,7 @@ ROWS: tuple[Note, ...] = (
     Note(120, NINA, "Lunch, and the contract",
          "Wednesday at the usual place? The contract with the translator is attached; "
          "section 4 is the one to read.", attachment=("contract.pdf", "application/pdf")),
-    Note(121, ME, "Re: Lunch, and the contract", "Wednesday it is. Section 4 is fine if “exclusive” goes.", to=NINA,
+    Note(118, ME, "Re: Lunch, and the contract", "Wednesday it is. Section 4 is fine if “exclusive” goes.", to=NINA,
          mailbox="Sent", reply_to_row=16),
     Note(150, "Иван Соколов <ivan@perevod.example>", "Вопрос о переводе",
          "Здравствуйте, Сэм!\n\nВ третьей главе есть игра "

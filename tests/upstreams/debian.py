@@ -1,6 +1,6 @@
 """Which Debian packages the servers come from, and getting them.
 
-    python -m tests.upstreams.debian      install or unpack whatever is missing and may be had
+    python -m tests.upstreams.debian [SERVER…]      install or unpack whatever is missing and may be had
 
 Dovecot is installed. Cyrus and Courier cannot be: their packages conflict with Dovecot's and with one another, so they
 are unpacked under `.cache/debian/`, and only libraries that they share with much else are installed.
@@ -26,6 +26,7 @@ INSTALLED: dict[str, tuple[str, ...]] = {
     ),
     "courier": ("libstdc++6",),
 }
+TOOLS = {"curl": "curl"}  # program -> package; what `make run` prints is a curl line
 UNPACKED: dict[str, tuple[str, ...]] = {
     "cyrus": (
         *("cyrus-imapd", "cyrus-common", "cyrus-caldav", "sasl2-bin", "libbrotli1", "libclamav12", "libical3"),
@@ -61,14 +62,16 @@ def library_path(server: str) -> str:
     return ":".join(map(str, [*found, root / "usr/lib/courier-authlib"]))
 
 
-def obtain() -> None:
+def obtain(servers: Sequence[str] = ()) -> None:
     """Install and unpack what is missing. Say what could not be had and raise nothing: tests then skip visibly."""
     if shutil.which("apt-get") is None:
         print("not a Debian machine: install Dovecot by hand to run the tests that need it", file=sys.stderr)
         return
-    wanted = [package for server in INSTALLED if missing(server) for package in INSTALLED[server]]
+    chosen = servers or (*INSTALLED, *TOOLS)
+    wanted = [package for server in chosen if server in INSTALLED and missing(server) for package in INSTALLED[server]]
+    wanted += [TOOLS[tool] for tool in chosen if tool in TOOLS and shutil.which(tool) is None]
     _install([package for package in wanted if not _is_installed(package)])
-    for server in UNPACKED:
+    for server in UNPACKED.keys() & set(chosen):
         if not (CACHE / server / PROGRAMS[server]).exists() and not _unpack(server):
             print(f"could not unpack {server}: its tests will be skipped", file=sys.stderr)
 
@@ -117,4 +120,4 @@ def _succeeds(argv: Sequence[str], directory: Path | None = None) -> bool:
 
 
 if __name__ == "__main__":
-    obtain()
+    obtain(sys.argv[1:])

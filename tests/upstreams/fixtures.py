@@ -23,6 +23,13 @@ from tests.upstreams.sink import SmtpSink
 from tests.upstreams.upstream import Upstream
 
 KEPT_LOGS = Path(__file__).resolve().parents[2] / ".cache" / "logs"
+KEPT = pytest.StashKey[list[Path]]()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say where the servers' logs of a failed run are."""
+    for path in config.stash.get(KEPT, []):
+        terminalreporter.line(f"server log kept: {path}")
 
 
 @contextmanager
@@ -43,6 +50,7 @@ def running(
     finally:
         if request.session.testsfailed > failed_before:
             place.keep_logs(KEPT_LOGS / name)
+            request.config.stash.setdefault(KEPT, []).append(KEPT_LOGS / name)
         place.close()
 
 
