@@ -7,7 +7,7 @@
 
 Rule 1: a response is matched by tag alone; a tagged response that nobody waits for is ignored and counted.
 Rule 2: commands leave in the order they came. One waits while what is in flight could not be told from it
-    (RFC 9051 section 5.5; `Command.family`, `Command.alone`), and those behind it wait too.
+    (RFC 9051 section 5.5; `Command.family`, `alone`, `leads`), and those behind it wait too.
 Rule 3: an abandoned command stays in flight until its tag comes back; what it claims goes nowhere.
 Rule 4: one dispatcher sees every untagged response: the commands in flight, oldest first, then the state here.
     What no command claims is an event.
@@ -195,7 +195,7 @@ class Protocol:
         others = [flight.command for flight in self._in_flight.values()]
         if not others:
             return True
-        if command.alone or len(others) >= MAX_IN_FLIGHT or any(other.alone for other in others):
+        if command.alone or command.leads or len(others) >= MAX_IN_FLIGHT or any(other.alone for other in others):
             return False
         return command.family is None or all(other.family != command.family for other in others)
 

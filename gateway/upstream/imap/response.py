@@ -145,7 +145,7 @@ _ITEM = re.compile(
     rb"|INTERNALDATE \"([^\"\\]*)\""  # 4
     rb"|RFC822\.SIZE (\d{1,20})(?=[ )])"  # 5
     rb"|BODY\[([^\]\"]*)\](?:<\d+>)? \{(\d+)\}\r\n"  # 6 section, 7 octets
-    rb"|X-GUID \"?([^\s()\"\\{]+)\"?(?=[ )])"  # 8
+    rb"|X-GUID (?!NIL[ )])([^\s()\"\\{]+)(?=[ )])"  # 8
     rb"|EMAILID \(([^\s()]+)\)"  # 9
     rb"|THREADID \(([^\s()]+)\)"  # 10
     rb"|PREVIEW \"([^\"\\]*)\""  # 11
@@ -257,7 +257,10 @@ def _read_odd_item(message: Message, raw: bytes, pos: int) -> tuple[int, int]:
 
 
 def _read_uid(message: Message, value: Value) -> int:
-    message.uid = number_of(value) or 0
+    uid = number_of(value)
+    if uid is None:
+        raise Malformed("a UID that is no number")
+    message.uid = uid
     return _UID
 
 

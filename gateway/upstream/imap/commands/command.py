@@ -3,7 +3,7 @@
 Rule 1: a command object is sent once.
 Rule 2: it claims a response only if that is (or may be) its own data; what nobody claims is unsolicited.
 Rule 3: when two commands could not tell their responses apart they share a `family`, and never fly together (RFC 9051
-    section 5.5); a command that changes what all others mean is `alone`.
+    section 5.5); a command that changes what all others mean is `alone`, or `leads` those meant for what it brings.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Command(Generic[T]):
 
     verb: ClassVar[str] = ""  # as metrics name it
     alone: ClassVar[bool] = False  # nothing else in flight, before or after
+    leads: ClassVar[bool] = False  # nothing in flight before it; what follows may go out behind it at once
     takes_messages: ClassVar[bool] = False  # `on_message` is worth calling
     is_patient: ClassVar[bool] = False  # the server may search for minutes without a word
     family: str | None = None

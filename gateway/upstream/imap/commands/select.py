@@ -13,10 +13,13 @@ _UID = int(Has.UID)
 
 
 class Select(Command[Selected]):
-    """Open a mailbox. While it is in flight every response concerns the new mailbox, but those before `OK [CLOSED]`."""
+    """Open a mailbox. While it is in flight every response concerns the new mailbox, but those before `OK [CLOSED]`.
+
+    What is sent behind it is meant for the new mailbox: if it cannot be opened none is, and the rest fails with BAD.
+    """
 
     verb = "SELECT"
-    alone = True
+    leads = True
     takes_messages = True
 
     def __init__(
