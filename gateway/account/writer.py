@@ -22,7 +22,7 @@ from gateway.account.journal import STATE_TYPES, StateType, forget_tombstones
 from gateway.account.pack import pack_preview, pack_structure
 from gateway.account.records import Applied, Batch, EmailDetail, MailboxDelta
 from gateway.account.schema import SCRATCH_TABLES
-from gateway.account.sql import json_of, load_json
+from gateway.account.sql import insert_many, json_of, load_json
 
 BATCHES_BETWEEN_SWEEPS = 1_000  # of old tombstones
 
@@ -86,7 +86,8 @@ class Writer:
         gone = tree.put_facts(connection, batch.mailboxes, seq) if batch.mailboxes is not None else []
         trash = tree.trash_of(connection)
         nums = dict(load_json(connection, "SELECT json_group_array(json_array(id, num)) FROM mailbox"))
-        deltas = [_Delta(nums[delta.mailbox_id], delta) for delta in batch.deltas if delta.mailbox_id in nums]
+        known = {id: num for id, num in nums.items() if num not in gone}
+        deltas = [_Delta(known[delta.mailbox_id], delta) for delta in batch.deltas if delta.mailbox_id in known]
         places = _places(deltas)
         for num, delta in deltas:
             if delta.shelves:
@@ -168,8 +169,9 @@ class Writer:
         for (mailbox, delta), changed in zip(deltas, changes, strict=True):
             if delta.flagged:
                 execute(
-                    "UPDATE location SET flags = j.value ->> 1, modseq = max(modseq, j.value ->> 2)"
-                    " FROM json_each(?) j WHERE location.mailbox = ? AND location.uid = j.value ->> 0",
+                    "INSERT OR REPLACE INTO location (mailbox, uid, email, flags, modseq)"
+                    " SELECT l.mailbox, l.uid, l.email, j.value ->> 1, max(l.modseq, j.value ->> 2)"
+                    " FROM json_each(?) j CROSS JOIN location l ON l.mailbox = ? AND l.uid = j.value ->> 0",
                     (changed, mailbox),
                 )
         for mailbox, delta in deltas:
@@ -214,17 +216,24 @@ class Writer:
                 (ids,),
             )
         )
-        rows = json_of(
-            [
-                (nums[one.email_id], pack_preview(one.preview), pack_structure(one.structure), one.has_attachment)
-                for one in details
-                if one.email_id in nums
-            ]
+        found = [(nums[one.email_id], one) for one in details if one.email_id in nums]
+        previews = json_of([(num, pack_preview(one.preview)) for num, one in found])
+        execute(
+            "INSERT INTO content (email, summary, preview) SELECT c.email, c.summary, j.value ->> 1"
+            " FROM json_each(?) j CROSS JOIN content c ON c.email = j.value ->> 0 WHERE true"
+            " ON CONFLICT (email) DO UPDATE SET preview = excluded.preview",
+            (previews,),
         )
-        of_row = "FROM json_each(?) j WHERE"
-        execute(f"UPDATE content SET preview = j.value ->> 1 {of_row} content.email = j.value ->> 0", (rows,))
-        execute(f"UPDATE email SET has_attachment = j.value ->> 3 {of_row} email.num = j.value ->> 0", (rows,))
-        execute("INSERT OR REPLACE INTO structure SELECT j.value ->> 0, j.value ->> 2 FROM json_each(?) j", (rows,))
+        for has_attachment in (False, True):
+            execute(
+                "UPDATE email SET has_attachment = ? WHERE num IN (SELECT value FROM json_each(?))",
+                (has_attachment, json_of([num for num, one in found if one.has_attachment is has_attachment])),
+            )
+        insert_many(
+            self._connection,
+            "INSERT OR REPLACE INTO structure (email, structure)",
+            [(num, pack_structure(one.structure)) for num, one in found],
+        )
 
     def _set_meta(self, key: str, value: int) -> None:
         self._connection.execute("UPDATE meta SET value = ? WHERE key = ?", (value, key))
