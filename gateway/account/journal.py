@@ -2,8 +2,9 @@
 
 Rule 1: a state is `<epoch>-<seq>`: the seq of the last batch that touched the type. The epoch is drawn at random when
 an index is begun, so that a state of a lost index never looks valid.
-Rule 2: changes are ordered by (seq, alive before destroyed, num). A state in the middle of a batch's changes is
-`<epoch>-<seq>.<class>.<num>`, the position of the last change told; going on from there is exact.
+Rule 2: changes are told in the order (seq of the last change, alive before destroyed, num). A state in the middle is
+`<epoch>-<seq>.<class>.<num>.<since>`: the position of the last change told, and where the telling began. What was
+created after `since` is told as created, even when a later batch moved it behind the position.
 Rule 3: an id that came and went since a state is left out; one that went and came back is created.
 """
 
@@ -26,19 +27,20 @@ TOMBSTONE_AGE_S = 30 * 86_400  # RFC 8620 section 5.2 asks for 30 days
 MAX_TOMBSTONES = 100_000  # a few megabytes
 _ALIVE, _DESTROYED = 0, 1
 _WHOLE = 2**62  # a position behind every change of its seq
-_STATE = re.compile(r"([0-9a-z]{1,32})-([0-9]{1,18})(?:\.([01])\.([0-9]{1,18}))?\Z")
+_STATE = re.compile(r"([0-9a-z]{1,32})-([0-9]{1,18})(?:\.([01])\.([0-9]{1,19})\.([0-9]{1,18}))?\Z")
 
 
 class Position(NamedTuple):
-    """A place in the history of a type."""
+    """A place in the history of a type. `since` is another seq than `seq` in the middle of a telling."""
 
     seq: int
-    kind: int = _DESTROYED
-    num: int = _WHOLE
+    kind: int
+    num: int
+    since: int
 
     @property
     def is_whole(self) -> bool:
-        return self.num == _WHOLE
+        return self.num == _WHOLE and self.since == self.seq
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,10 @@ class Journal:
             raise MethodError("cannotCalculateChanges", "the state is not of this server's history")
         if seq < self.floor:
             raise MethodError("cannotCalculateChanges", "the state is too old")
-        position = Position(seq) if found[3] is None else Position(seq, int(found[3]), int(found[4]))
-        if not position.is_whole and seq == self.floor:
+        if found[3] is None:
+            return Position(seq, _DESTROYED, _WHOLE, seq)
+        position = Position(seq, int(found[3]), min(int(found[4]), _WHOLE), int(found[5]))
+        if seq == self.floor and position.num != _WHOLE:
             raise MethodError("cannotCalculateChanges", "the state is too old")
         return position
 
@@ -82,19 +86,18 @@ class Journal:
         updated: list[str] = []
         destroyed: list[str] = []
         only_counts = True
-        for _, kind, num, id, created_seq, facts_seq in found[:limit]:
+        for _, kind, _, id, created_seq, facts_seq in found[:limit]:
             if kind == _DESTROYED:
                 destroyed.append(id)
-            elif Position(created_seq, _ALIVE, num) > start:
+            elif created_seq > start.since:
                 created.append(id)
             else:
                 updated.append(id)
-                only_counts = only_counts and Position(facts_seq, _ALIVE, num) <= start
+                only_counts = only_counts and facts_seq <= start.since
         new_state = self.state(type)
         if has_more:
             seq, kind, num = found[limit - 1][:3]
-            is_whole = found[limit][0] > seq
-            new_state = f"{self.epoch}-{seq}" if is_whole else f"{self.epoch}-{seq}.{kind}.{num}"
+            new_state = f"{self.epoch}-{seq}.{kind}.{num}.{start.since}"
         are_counts = type == "Mailbox" and bool(updated) and only_counts and not created and not destroyed
         return Changes(
             since, new_state, has_more, created, updated, destroyed, COUNT_PROPERTIES if are_counts else None

@@ -145,7 +145,11 @@ def check_changes(snapshot: Snapshot, states: dict[str, str], old: View, new: Vi
     for type, before, after in (
         ("Email", old.emails, new.emails),
         ("Thread", old.threads, new.threads),
-        ("Mailbox", {id: one[:2] for id, one in old.mailboxes.items()}, {id: one[:2] for id, one in new.mailboxes.items()}),
+        (
+            "Mailbox",
+            {id: one[:2] for id, one in old.mailboxes.items()},
+            {id: one[:2] for id, one in new.mailboxes.items()},
+        ),
     ):
         known, named, state = set(before), set(), states[type]
         for _ in range(60):
