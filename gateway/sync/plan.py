@@ -7,6 +7,7 @@ Rule 3: without CONDSTORE nothing tells of a flag that changed, so a scan of all
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -67,6 +68,11 @@ def plan(mark: Mark | None, seen: Seen, tier: Tier) -> Step:
 def must_list_uids(tier: Tier, *, known: int, arrived: int, exists: int) -> bool:
     """Tell whether something vanished that no response spoke of (tier CONDSTORE)."""
     return tier is not Tier.QRESYNC and known + arrived != exists
+
+
+def count(ranges: Sequence[tuple[int, int]]) -> int:
+    """Return how many uids the ranges hold."""
+    return sum(last - first + 1 for first, last in ranges)
 
 
 def windows(ranges: list[tuple[int, int]], size: int) -> list[list[tuple[int, int]]]:

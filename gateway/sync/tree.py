@@ -144,7 +144,7 @@ def _levels(entry: Listed, namespaces: Namespaces) -> tuple[str, ...]:
         return ("INBOX",)
     prefix = namespaces.personal
     if prefix and path.startswith(prefix) and len(path) > len(prefix):
-        path = path[len(prefix) :]
+        return tuple(path[len(prefix) :].split(entry.delimiter or "\0"))
     first, *rest = path.split(entry.delimiter) if entry.delimiter else [path]
     return ("INBOX" if _is_inbox(first) else first, *rest)
 
@@ -175,11 +175,11 @@ def _assign_ids(own: list[Listed], known: Sequence[KnownMailbox]) -> dict[str, s
     assigned: dict[str, str] = {}
     for entry in own:
         if entry.mailbox_id or entry.guid:
-            assigned[entry.path] = ids.mailbox_id(mailbox_id=entry.mailbox_id, guid=entry.guid)
+            assigned[entry.path] = ids.mailbox_id(mailboxid=entry.mailbox_id, guid=entry.guid)
         elif (old := kept.get(entry.path) or renamed.get(entry.path)) is not None:
             assigned[entry.path] = old
         else:
-            assigned[entry.path] = ids.mailbox_id(name=entry.path, uidvalidity=_validity(entry))
+            assigned[entry.path] = ids.mailbox_id(path=entry.path, uidvalidity=_validity(entry))
     return assigned
 
 

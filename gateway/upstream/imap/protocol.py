@@ -257,7 +257,7 @@ class Protocol:
         takers = self._message_takers
         is_contested = len(takers) > 1
         for flight in takers:
-            if is_contested and not flight.command.covers(message.uid):
+            if is_contested and not flight.command.covers(message):
                 continue
             try:
                 if flight.command.on_message(message):

@@ -45,8 +45,8 @@ class Command(Generic[T]):
         """Take a FETCH response; return whether it was this command's."""
         return False
 
-    def covers(self, uid: int) -> bool:
-        """Tell whether a FETCH response with this uid may be an answer; asked when several commands could take it."""
+    def covers(self, message: Message) -> bool:
+        """Tell whether a FETCH response may be an answer; asked when several commands could take it."""
         return True
 
     def abandon(self) -> None:

@@ -54,15 +54,18 @@ class Fetch(Command[list[Range]]):
         self._on_message(message)
         return True
 
-    def covers(self, uid: int) -> bool:
+    def covers(self, message: Message) -> bool:
+        # Dovecot answers pipelined FETCHes one after another and completes them together: a tagged OK does not part them.
+        if self._asks_volatile and message.has & ~_VOLATILE:
+            return False
         if self._ranges is None:
             try:
                 self._ranges = uidset.parse(self._uids.replace("*", str(uidset.MAX_UID)))
             except ValueError:
                 return True
-        at = bisect_right(self._ranges, (uid, uidset.MAX_UID)) - 1
+        at = bisect_right(self._ranges, (message.uid, uidset.MAX_UID)) - 1
         # `n:*` answers with the last message even when n is past it
-        return (at >= 0 and self._ranges[at][1] >= uid) or "*" in self._uids
+        return (at >= 0 and self._ranges[at][1] >= message.uid) or "*" in self._uids
 
     def abandon(self) -> None:
         self._on_message = _ignore

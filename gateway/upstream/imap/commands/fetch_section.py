@@ -49,8 +49,8 @@ class FetchSection(Command[int]):
     def _take(self, octets: bytes) -> None:
         self._write(octets)
 
-    def covers(self, uid: int) -> bool:
-        return uid == self._uid
+    def covers(self, message: Message) -> bool:
+        return message.uid == self._uid
 
     def abandon(self) -> None:
         self._write = _ignore

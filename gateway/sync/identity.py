@@ -1,0 +1,79 @@
+"""What an Email is recognised by, and the FETCH items that a first contact with a message asks for.
+
+Rule 1: the best identity there is (RFC 8474's EMAILID, Gmail's X-GM-MSGID, Dovecot's X-GUID); else a hash over raw
+header fields, INTERNALDATE and RFC822.SIZE, which survives COPY and MOVE.
+Rule 2: every message is asked for the same items in the same order, so that one reader fits all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+
+from gateway.account import ids
+from gateway.account.records import NewMessage
+from gateway.message.headers import parse_fields
+from gateway.message.summary import summarize
+from gateway.upstream.imap import Message
+
+HEADER_FIELDS = "DATE FROM SENDER REPLY-TO TO CC BCC SUBJECT MESSAGE-ID IN-REPLY-TO REFERENCES"
+_IDENTIFYING = ("message-id", "date", "from", "subject")
+
+
+class Identity(Enum):
+    """Where an Email's id comes from; the value is the FETCH items it takes."""
+
+    OBJECTID = "EMAILID THREADID"
+    GMAIL = "X-GM-MSGID X-GM-THRID"
+    GUID = "X-GUID"
+    FIELDS = ""
+
+    @classmethod
+    def of(cls, capabilities: frozenset[str], server_id: Mapping[str, str]) -> Identity:
+        """Choose by what the server says of itself. X-GUID is no capability: Dovecot has it and names itself in ID."""
+        if "OBJECTID" in capabilities:
+            return cls.OBJECTID
+        if "X-GM-EXT-1" in capabilities:
+            return cls.GMAIL
+        return cls.GUID if server_id.get("name", "").lower().startswith("dovecot") else cls.FIELDS
+
+
+def light_items(identity: Identity, *, has_modseq: bool) -> str:
+    """Return the FETCH items for a message that the index does not know yet."""
+    items = ["UID", "FLAGS", "MODSEQ" if has_modseq else "", "INTERNALDATE", "RFC822.SIZE", identity.value]
+    return " ".join([item for item in items if item] + [f"BODY.PEEK[HEADER.FIELDS ({HEADER_FIELDS})]"])
+
+
+def reader(identity: Identity) -> Callable[[Message], NewMessage]:
+    """Return the function that turns a response to `light_items` into what the index takes."""
+
+    def read(message: Message) -> NewMessage:
+        block = message.sections.get("HEADER.FIELDS") or b""
+        return NewMessage(
+            message.uid,
+            message.flags,
+            message.modseq,
+            message.internaldate_s,
+            message.size,
+            email_id(message, block),
+            thread_id(message),
+            summarize(block),
+        )
+
+    def email_id(message: Message, block: bytes) -> str:
+        if identity is Identity.GUID and message.x_guid:
+            return ids.email_id(guid=message.x_guid)
+        if identity is Identity.OBJECTID and message.emailid:
+            return ids.email_id(emailid=message.emailid)
+        if identity is Identity.GMAIL and message.emailid:
+            return ids.email_id(gmail_id=message.emailid)
+        fields = {name.lower(): value for name, value in reversed(parse_fields(block)) if name.lower() in _IDENTIFYING}
+        raw = [fields.get(name, b"").strip() for name in _IDENTIFYING]
+        return ids.email_id(fields=[*raw, str(message.internaldate_s), str(message.size)])
+
+    def thread_id(message: Message) -> str | None:
+        if identity is Identity.OBJECTID:
+            return ids.thread_id(threadid=message.threadid)
+        return ids.thread_id(gmail_id=message.threadid) if identity is Identity.GMAIL else None
+
+    return read

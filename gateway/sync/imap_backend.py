@@ -1,0 +1,60 @@
+"""`account.Backend` over IMAP: the border where an upstream fault becomes a method error."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from gateway.account.account import Account
+from gateway.account.backend import SectionRequest
+from gateway.account.records import Need, TextCriterion
+from gateway.sync import details, sections, sizes
+from gateway.sync.link import Facts, Link, Meter, translated
+from gateway.sync.refresh import Refresher
+from gateway.sync.schedule import Schedule
+from gateway.sync.search import search
+from gateway.upstream.imap import Pool
+
+
+class ImapBackend:
+    """The upstream behind one account. Owns the pool and the background work; `close()` ends both."""
+
+    def __init__(self, account: Account, pool: Pool, *, max_staleness_s: float, meter: Meter | None = None) -> None:
+        self._link = Link(account, pool, meter)
+        self._refresher = Refresher(self._link, max_staleness_s=max_staleness_s)
+        self._schedule = Schedule(self._link)
+
+    async def facts(self) -> Facts:
+        """Return what the upstream offers this account."""
+        with translated():
+            return await self._link.facts()
+
+    async def refresh(self, need: Need) -> None:
+        with translated():
+            await self._refresher.refresh()
+            await self._schedule.ensure(need)
+
+    async def load_details(self, email_ids: Sequence[str]) -> None:
+        with translated():
+            await details.load_details(self._link, email_ids)
+
+    async def load_sizes(self, email_ids: Sequence[str]) -> None:
+        with translated():
+            await sizes.load_sizes(self._link, email_ids)
+
+    async def load_sections(self, requests: Sequence[SectionRequest]) -> Mapping[tuple[str, str], bytes]:
+        with translated():
+            return await sections.load_sections(self._link, requests)
+
+    async def stream_section(self, email_id: str, section: str) -> AsyncIterator[bytes]:
+        with translated():
+            async for chunk in sections.stream_section(self._link, email_id, section):
+                yield chunk
+
+    async def search(self, criterion: TextCriterion, mailbox_ids: frozenset[str] | None) -> set[str]:
+        with translated():
+            return await search(self._link, criterion, mailbox_ids)
+
+    async def close(self) -> None:
+        await self._schedule.aclose()
+        await self._refresher.aclose()
+        await self._link.aclose()

@@ -1,0 +1,102 @@
+"""One account's two sides: its index and its upstream, and what is known of the upstream.
+
+Rule 1: within sync an upstream fault is an `ImapError`; it becomes a `MethodError` at the border (`translated`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.account.account import Account
+from gateway.account.records import MailboxRow
+from gateway.jmap.errors import MethodError
+from gateway.sync.identity import Identity
+from gateway.sync.plan import Tier
+from gateway.upstream.imap import AuthenticationFailed, CommandFailed, Connection, ImapError, Pool
+
+
+class Meter(Protocol):
+    """Who counts what sync does."""
+
+    def swept(self, seconds: float, changed_mailboxes: int) -> None:
+        """One look at all mailboxes is over, its changes in the index."""
+
+    def indexed(self, messages: int) -> None:
+        """So many messages were met for the first time."""
+
+    def audited(self, found: int) -> None:
+        """A full comparison of one mailbox found so many differences that no resync had told of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the upstream offers this account; learned from the first connection."""
+
+    capabilities: frozenset[str]
+    tier: Tier
+    identity: Identity
+
+    @classmethod
+    def of(cls, connection: Connection) -> Facts:
+        # What ENABLE refused is not there, whatever CAPABILITY says (RFC 5161 section 3.1).
+        usable = connection.capabilities - ({"QRESYNC"} - connection.enabled)
+        return cls(usable, Tier.of(usable), Identity.of(connection.capabilities, connection.server_id))
+
+
+class Link:
+    """What every part of sync needs of one account."""
+
+    def __init__(self, account: Account, pool: Pool, meter: Meter | None = None) -> None:
+        self.account, self.meter = account, meter
+        self._pool = pool
+        self._facts: Facts | None = None
+        self.has_work = True  # something may lack its details
+
+    @asynccontextmanager
+    async def connection(self, mailbox: str | None = None, *, read_only: bool = True) -> AsyncIterator[Connection]:
+        """Borrow a connection (with `mailbox`, by its path, selected). Raises ImapError."""
+        async with self._pool.connection(mailbox, read_only=read_only) as connection:
+            if self._facts is None:
+                self._facts = Facts.of(connection)
+            yield connection
+
+    async def facts(self) -> Facts:
+        """Return what the upstream offers, connecting if nothing is known yet."""
+        if self._facts is None:
+            async with self.connection():
+                pass
+        assert self._facts is not None  # a connection was made, or the line above raised
+        return self._facts
+
+    def mailboxes(self) -> dict[str, MailboxRow]:
+        """Return the mailboxes that the index holds, by id."""
+        with self.account.snapshot() as snapshot:
+            return {row.facts.id: row for row in snapshot.mailboxes()}
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise an upstream fault of the body as a `MethodError` that a client may read."""
+    try:
+        yield
+    except ImapError as error:
+        raise as_method_error(error) from error
+
+
+def as_method_error(error: ImapError) -> MethodError:
+    """Translate an upstream fault; the description holds neither the server's text nor a credential."""
+    if isinstance(error, AuthenticationFailed):
+        return MethodError("serverUnavailable", "the mail server does not accept this login at present")
+    if isinstance(error, CommandFailed):
+        return MethodError("serverFail", f"the mail server refused a command{_code(error)}")
+    return MethodError("serverUnavailable", f"the mail server cannot be reached at present{_code(error)}")
+
+
+def _code(error: ImapError) -> str:
+    return f" ({error.code})" if error.code else ""

@@ -1,0 +1,227 @@
+"""Bring an account's index up to date: one sweep over all mailboxes, applied as one batch.
+
+Rule 1: a sweep is one batch, additions first, so that a move by another client is an update and never a destroy.
+Rule 2: when something vanished, the mailboxes are looked at once more before it is believed: what vanished may have
+moved to a mailbox that had been looked at before.
+Rule 3: a mailbox that cannot be read costs that mailbox, not the account.
+Rule 4: a sweep belongs to the account, not to the request that asked for it: a request that goes away stops nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from gateway.account.records import Batch, MailboxDelta, MailboxRow, Mark
+from gateway.sync.identity import Identity
+from gateway.sync.indexing import read_new
+from gateway.sync.link import Facts, Link
+from gateway.sync.plan import Seen, Step, plan
+from gateway.sync.resync import UidsVoid, changed_since, scan
+from gateway.sync.tree import KnownMailbox, Listed, Namespaces, Tree, build_tree
+from gateway.upstream.imap import CommandFailed, Connection, ListEntry
+
+log = logging.getLogger(__name__)
+
+MAX_LOOKS = 4  # at all mailboxes in one sweep: mail that keeps moving must not keep a request waiting
+MANY_NEW = 5_000  # new messages of one mailbox that are not held in memory but read in windows
+SCAN_SHARE = 0.05  # of the time at most goes into scans that nothing but suspicion asks for
+
+
+@dataclass(slots=True)
+class _Sweep:
+    """What one sweep has gathered so far."""
+
+    rows: Mapping[str, MailboxRow]
+    deltas: dict[str, MailboxDelta] = field(default_factory=dict)
+    scanned: dict[str, Seen] = field(default_factory=dict)
+
+
+class Refresher:
+    """Sweeps one account, one sweep at a time."""
+
+    def __init__(self, link: Link, *, max_staleness_s: float) -> None:
+        self._link, self._max_staleness_s = link, max_staleness_s
+        self._running: asyncio.Task[None] | None = None
+        self._fresh_at = float("-inf")  # when the last sweep that succeeded began
+        self._next_scan: dict[str, float] = {}
+        self._unseen: dict[str, int | None] = {}
+
+    async def refresh(self) -> None:
+        """Return once a sweep has succeeded that began no longer than `max_staleness_s` ago. Raises ImapError."""
+        oldest = time.monotonic() - self._max_staleness_s
+        while self._fresh_at < oldest:
+            if self._running is None:
+                self._running = asyncio.create_task(self._run())
+            await asyncio.shield(self._running)
+
+    def vouch(self) -> None:
+        """Take the index for fresh as of now (a watcher says so)."""
+        self._fresh_at = time.monotonic()
+
+    async def aclose(self) -> None:
+        """Stop the sweep under way."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+
+    async def _run(self) -> None:
+        begun = time.monotonic()
+        try:
+            changed = await self._sweep()
+        finally:
+            self._running = None
+        self._fresh_at = begun
+        if self._link.meter is not None:
+            self._link.meter.swept(time.monotonic() - begun, changed)
+
+    async def _sweep(self) -> int:
+        facts = await self._link.facts()
+        sweep = _Sweep(self._link.mailboxes())
+        for _look in range(MAX_LOOKS):
+            tree = await self._look(facts, sweep.rows)
+            found = await self._read_changes(facts, tree, sweep)
+            for delta in found:
+                sweep.deltas[delta.mailbox_id] = _merged(sweep.deltas.get(delta.mailbox_id), delta)
+            if not any(delta.vanished for delta in found):
+                break
+        new_marks = [_first_mark(id, listed) for id, listed in tree.listed.items() if _is_unmarked(sweep.rows.get(id))]
+        deltas = [*sweep.deltas.values(), *(delta for delta in new_marks if delta is not None)]
+        known = {row.facts for row in sweep.rows.values()}
+        facts_changed = known != set(tree.facts)
+        if deltas or facts_changed:
+            self._link.has_work |= any(delta.arrived for delta in deltas)
+            await self._link.account.apply(Batch(mailboxes=tree.facts if facts_changed else None, deltas=deltas))
+        return len(sweep.deltas)
+
+    async def _look(self, facts: Facts, rows: Mapping[str, MailboxRow]) -> Tree:
+        """Ask for all mailboxes and their numbers: one round trip with LIST-STATUS."""
+        items = ["MESSAGES", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ", "MAILBOXID"]
+        if facts.identity is Identity.GUID:
+            items.append("X-GUID")
+        async with self._link.connection() as connection:
+            entries = await connection.list_mailboxes(returns=("SPECIAL-USE", "SUBSCRIBED"), status=items)
+            namespaces = await _namespaces(connection)
+        known = [
+            KnownMailbox(row.facts.id, row.facts.path, row.mark.uidvalidity, row.mark.uidnext)
+            if row.mark
+            else KnownMailbox(row.facts.id, row.facts.path, 0, 0)
+            for row in rows.values()
+        ]
+        subscribed = frozenset(entry.name for entry in entries if "\\subscribed" in entry.attributes)
+        return build_tree([_listed(entry) for entry in entries], known, namespaces, subscribed)
+
+    async def _read_changes(self, facts: Facts, tree: Tree, sweep: _Sweep) -> list[MailboxDelta]:
+        """Carry out the planned step of every indexed mailbox, side by side."""
+        tasks = []
+        for mailbox_id, listed in tree.listed.items():
+            row = sweep.rows.get(mailbox_id)
+            if row is None or row.mark is None or listed.seen is None:
+                continue
+            pending = sweep.deltas.get(mailbox_id)
+            mark = pending.mark if pending is not None and pending.mark is not None else row.mark
+            step = plan(mark, listed.seen, facts.tier)
+            if step is Step.SCAN and not self._is_scan_due(mailbox_id, mark, listed, sweep):
+                continue
+            if step in (Step.SCAN, Step.CHANGED_SINCE):
+                row = replace(row, facts=replace(row.facts, path=listed.path))
+                tasks.append(asyncio.create_task(self._one(row, step, listed.seen, pending)))
+        try:
+            return [delta for delta in await asyncio.gather(*tasks) if delta is not None]
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _one(self, row: MailboxRow, step: Step, seen: Seen, pending: MailboxDelta | None) -> MailboxDelta | None:
+        try:
+            if pending is None and row.mark is not None and (seen.uidnext or 0) - row.mark.uidnext > MANY_NEW:
+                await read_new(self._link, row, row.mark.uidnext)
+                row = self._link.mailboxes()[row.facts.id]
+            if step is Step.CHANGED_SINCE:
+                return await changed_since(self._link, row, seen, pending)
+            begun = time.monotonic()
+            delta = await scan(self._link, row, seen, pending)
+            self._next_scan[row.facts.id] = time.monotonic() + (time.monotonic() - begun) / SCAN_SHARE
+        except (CommandFailed, UidsVoid) as error:
+            log.warning("mailbox not read", extra={"mailbox": row.facts.id, "error": type(error).__name__})
+            return None
+        return delta
+
+    def _is_scan_due(self, mailbox_id: str, mark: Mark, listed: Listed, sweep: _Sweep) -> bool:
+        """Scan when the numbers say so, or when no scan was made for a while: a flag may change without a trace."""
+        seen = listed.seen
+        if seen is None or sweep.scanned.get(mailbox_id) == seen:
+            return False
+        moved = seen.messages != mark.exists or (seen.uidnext or 0) > mark.uidnext
+        moved = moved or self._unseen.get(mailbox_id) != listed.unseen
+        if not moved and self._max_staleness_s and time.monotonic() < self._next_scan.get(mailbox_id, 0.0):
+            return False
+        sweep.scanned[mailbox_id] = seen
+        self._unseen[mailbox_id] = listed.unseen
+        return True
+
+
+def _is_unmarked(row: MailboxRow | None) -> bool:
+    return row is None or row.mark is None
+
+
+def _first_mark(mailbox_id: str, listed: Listed) -> MailboxDelta | None:
+    """Remember the numbers of a mailbox not read yet: a rename is recognised by them."""
+    seen = listed.seen
+    if seen is None or seen.uidvalidity is None:
+        return None
+    mark = Mark(seen.uidvalidity, seen.uidnext or 0, seen.highestmodseq or 0, seen.messages or 0)
+    return MailboxDelta(mailbox_id, mark=mark)
+
+
+def _merged(before: MailboxDelta | None, after: MailboxDelta) -> MailboxDelta:
+    if before is None:
+        return after
+    return MailboxDelta(
+        after.mailbox_id,
+        [*before.arrived, *after.arrived],
+        [*before.flagged, *after.flagged],
+        [*before.vanished, *after.vanished],
+        after.mark,
+    )
+
+
+def _number(value: int | str | None) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _text(value: int | str | None) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _listed(entry: ListEntry) -> Listed:
+    status = entry.status
+    if status is None:
+        return Listed(entry.name, entry.delimiter, entry.attributes)
+    seen = Seen(
+        _number(status.get("UIDVALIDITY")),
+        _number(status.get("UIDNEXT")),
+        _number(status.get("HIGHESTMODSEQ")),
+        _number(status.get("MESSAGES")),
+    )
+    return Listed(
+        entry.name,
+        entry.delimiter,
+        entry.attributes,
+        seen,
+        _number(status.get("UNSEEN")),
+        _text(status.get("MAILBOXID")),
+        _text(status.get("X-GUID")),
+    )
+
+
+async def _namespaces(connection: Connection) -> Namespaces:
+    try:
+        told = await connection.namespaces()
+    except CommandFailed:
+        return Namespaces()  # advertised and refused: then there is one namespace, the whole
+    personal = told.personal[0].prefix if told.personal else ""
+    return Namespaces(personal, tuple(namespace.prefix for namespace in [*told.others, *told.shared]))

@@ -1,0 +1,121 @@
+"""Who is indexed next: what a request waits for at once, then INBOX, then the rest, then the details of all.
+
+Rule 1: a mailbox is indexed by one task, however many requests wait for it; a request that goes away stops nothing.
+Rule 2: background work takes one connection at a time and goes on where it failed when the next request comes.
+Rule 3: a mailbox whose UIDVALIDITY keeps changing is left as it is for a while: reading it anew each time helps nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable
+
+from gateway.account.records import MailboxRow, Need
+from gateway.jmap.errors import MethodError
+from gateway.sync.details import load_details
+from gateway.sync.indexing import index_mailbox
+from gateway.sync.link import Link
+from gateway.upstream.imap import CommandFailed, ImapError
+
+log = logging.getLogger(__name__)
+
+DETAILS_AT_ONCE = 100  # emails: the server reads every body for them, and a request must not wait long behind it
+MAX_REBUILDS = 3  # of one mailbox within REBUILD_SPAN_S; more is a server that flaps
+REBUILD_SPAN_S = 600.0
+REFUSED_S = 30.0  # until a mailbox that could not be selected is tried again
+
+
+class Schedule:
+    """The indexing of one account."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._indexing: dict[str, asyncio.Task[None]] = {}
+        self._background: asyncio.Task[None] | None = None
+        self._rebuilt: dict[str, deque[float]] = {}  # when each mailbox was indexed, the last few times
+        self._not_before: dict[str, float] = {}
+
+    async def ensure(self, need: Need) -> None:
+        """Return when the mailboxes that `need` names are indexed. Raises ImapError."""
+        rows = self._link.mailboxes()
+        unindexed = {row.facts.id: row for row in rows.values() if row.facts.is_selectable and not _is_indexed(row)}
+        if unindexed or self._link.has_work:
+            self._wake()
+        wanted = unindexed if need.everything else {id: unindexed[id] for id in need.mailbox_ids if id in unindexed}
+        if need.known:  # one that was indexed before: its UIDVALIDITY changed
+            wanted |= {id: row for id, row in unindexed.items() if id in self._rebuilt}
+        await self._index(wanted.values())
+
+    async def aclose(self) -> None:
+        """Stop all work."""
+        tasks = [*self._indexing.values(), *([self._background] if self._background else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _index(self, rows: Iterable[MailboxRow]) -> None:
+        await asyncio.gather(*(asyncio.shield(self._task(row)) for row in sorted(rows, key=_priority)))
+
+    def _task(self, row: MailboxRow) -> asyncio.Task[None]:
+        task = self._indexing.get(row.facts.id)
+        if task is None:
+            task = asyncio.create_task(self._index_one(row))
+            self._indexing[row.facts.id] = task
+            task.add_done_callback(lambda _: self._indexing.pop(row.facts.id, None))
+        return task
+
+    async def _index_one(self, row: MailboxRow) -> None:
+        mailbox_id = row.facts.id
+        if time.monotonic() < self._not_before.get(mailbox_id, 0.0):
+            return
+        try:
+            await index_mailbox(self._link, row)
+        except CommandFailed as error:
+            # Listed, but not to be selected: it shows no mail for now.
+            log.warning("mailbox not indexed", extra={"mailbox": mailbox_id, "error": type(error).__name__})
+            self._not_before[mailbox_id] = time.monotonic() + REFUSED_S
+            return
+        rebuilt = self._rebuilt.setdefault(mailbox_id, deque(maxlen=MAX_REBUILDS))
+        now = time.monotonic()
+        if len(rebuilt) == MAX_REBUILDS and now - rebuilt[0] < REBUILD_SPAN_S:
+            log.warning("mailbox rebuilt again and again", extra={"mailbox": mailbox_id})
+            self._not_before[mailbox_id] = now + REBUILD_SPAN_S
+        rebuilt.append(now)
+
+    def _wake(self) -> None:
+        if self._background is None or self._background.done():
+            self._background = asyncio.create_task(self._work())
+
+    async def _work(self) -> None:
+        try:
+            for row in sorted(self._link.mailboxes().values(), key=_priority):
+                if row.facts.is_selectable and not _is_indexed(row):
+                    await self._index([row])
+            await self._load_all_details()
+        except ImapError as error:
+            log.info("background work stopped", extra={"error": type(error).__name__})
+        except MethodError as error:
+            log.info("background work stopped", extra={"error": error.kind})
+
+    async def _load_all_details(self) -> None:
+        """Fill what list views want beyond the header, newest first; what cannot be loaded ends it."""
+        while True:
+            with self._link.account.snapshot() as snapshot:
+                lacking = snapshot.emails_without_details(None, DETAILS_AT_ONCE)
+            if not lacking:
+                self._link.has_work = False
+                return
+            if not await load_details(self._link, lacking):
+                return
+            await asyncio.sleep(0)
+
+
+def _is_indexed(row: MailboxRow) -> bool:
+    return row.mark is not None and row.mark.is_indexed
+
+
+def _priority(row: MailboxRow) -> tuple[bool, int, str]:
+    return row.facts.role != "inbox", row.facts.sort_order, row.facts.path
