@@ -1,0 +1,73 @@
+"""The public application: its URLs, and what surrounds every endpoint.
+
+Rule 1: an endpoint returns an answer or raises; exceptions become problem documents here and nowhere else.
+Rule 2: the URLs work below the path of `public_url` too, whether a proxy strips that path or not.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from urllib.parse import urlsplit
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from gateway.web import cors, problems
+from gateway.web.api import post_request
+from gateway.web.download import get_download
+from gateway.web.landing import get_landing
+from gateway.web.session import get_session
+from gateway.web.site import SITE, Site
+from gateway.web.upload import post_upload
+
+
+def make_app(site: Site) -> web.Application:
+    """Return the application of the public listener."""
+    app = web.Application(middlewares=[surround])
+    app[SITE] = site
+    app.on_response_prepare.append(cors.add_headers)
+    _add_routes(app, "")
+    prefix = urlsplit(site.public_url).path.rstrip("/")
+    if prefix:
+        _add_routes(app, prefix)
+    return app
+
+
+def _add_routes(app: web.Application, prefix: str) -> None:
+    name = "below." if prefix else ""
+    add = app.router.add_route
+    add("GET", f"{prefix}/.well-known/jmap", get_session, name=f"{name}session")
+    add("POST", f"{prefix}/jmap/api", post_request, name=f"{name}api")
+    add("POST", f"{prefix}/jmap/upload/{{account_id}}/", post_upload, name=f"{name}upload")
+    add("POST", f"{prefix}/jmap/upload/{{account_id}}", post_upload)
+    # Templates are filled in by clients: the name may be empty, or hold slashes.
+    app.router.add_get(
+        f"{prefix}/jmap/download/{{account_id}}/{{blob_id}}/{{name:.*}}", get_download, name=f"{name}download"
+    )
+    app.router.add_get(f"{prefix}/jmap/download/{{account_id}}/{{blob_id}}", get_download)
+    app.router.add_get(f"{prefix}/", get_landing, name=f"{name}landing")
+    if prefix:
+        app.router.add_get(prefix, get_landing)
+
+
+@web.middleware
+async def surround(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer preflights, turn exceptions into problem documents, count."""
+    metrics = request.app[SITE].metrics
+    began = perf_counter()
+    metrics.requests_under_way.inc()
+    response: web.StreamResponse | None = None
+    try:
+        if request.method == hdrs.METH_OPTIONS:
+            response = cors.preflight()
+        else:
+            try:
+                response = await handler(request)
+            except Exception as error:
+                response = problems.answer(error)
+        return response
+    finally:
+        metrics.requests_under_way.dec()
+        endpoint = request.match_info.route.name or "other"
+        status = response.status if response is not None else 499  # the client has gone
+        metrics.request_done(endpoint.removeprefix("below."), status, perf_counter() - began)

@@ -1,0 +1,87 @@
+"""What every endpoint needs: who the caller is, which accounts there are, which URLs the client knows us by."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from gateway.account.account import Account
+from gateway.auth import Authenticator, Caller
+from gateway.jmap.concurrency import ConcurrencyLimit
+from gateway.jmap.dispatch import Dispatcher
+from gateway.jmap.limits import Limits
+from gateway.jmap.session import Urls, session_object
+from gateway.metrics import Metrics
+from gateway.web.proxy import Proxies
+
+MAX_BASES = 64  # host names that trusted proxies may bring; more are built anew each time
+
+
+class Blob(Protocol):
+    """An open blob; `chunks` is iterated once."""
+
+    @property
+    def chunks(self) -> AsyncIterator[bytes]: ...
+    @property
+    def size_octets(self) -> int | None: ...
+
+
+AccountsOf = Callable[[Caller], Awaitable[Mapping[str, Account]]]
+OpenBlob = Callable[[Account, str], Awaitable[Blob | None]]  # None: there is no such blob in this account
+
+
+@dataclass(kw_only=True)
+class Site:
+    """The parts behind the endpoints, put together by the server."""
+
+    public_url: str  # absolute, without a slash at its end
+    authenticator: Authenticator
+    accounts_of: AccountsOf
+    dispatcher: Dispatcher
+    limits: Limits
+    open_blob: OpenBlob
+    metrics: Metrics
+    proxies: Proxies = field(default_factory=Proxies)
+    cors_origins: tuple[str, ...] = ("*",)
+    extra_capabilities: Mapping[str, Mapping[str, Any]] | None = None  # of the Session, with their objects
+    requests: ConcurrencyLimit = field(init=False)
+    uploads: ConcurrencyLimit = field(init=False)
+    _urls: dict[str, Urls] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.requests = ConcurrencyLimit("maxConcurrentRequests", self.limits.max_concurrent_requests)
+        self.uploads = ConcurrencyLimit("maxConcurrentUpload", self.limits.max_concurrent_upload)
+
+    async def caller(self, request: web.Request) -> Caller:
+        """Return the caller or raise an `AuthError`."""
+        return await self.authenticator.authenticate(request.headers, self.proxies.peer(request))
+
+    async def account(self, request: web.Request, account_id: str) -> tuple[Caller, Account | None]:
+        """Return the caller, and the account if it is one of the caller's."""
+        caller = await self.caller(request)
+        return caller, (await self.accounts_of(caller)).get(account_id)
+
+    def session(self, request: web.Request, caller: Caller, accounts: Mapping[str, Account]) -> dict[str, Any]:
+        """Return the Session object as this client must see it."""
+        urls = self.urls(self.proxies.base(request) or self.public_url)
+        return session_object(caller.login, accounts.values(), self.limits, urls, self.extra_capabilities)
+
+    def urls(self, base: str) -> Urls:
+        """Return the URLs of the endpoints below this base."""
+        urls = self._urls.get(base)
+        if urls is None:
+            urls = Urls(
+                api=f"{base}/jmap/api",
+                download=f"{base}/jmap/download/{{accountId}}/{{blobId}}/{{name}}?type={{type}}",
+                upload=f"{base}/jmap/upload/{{accountId}}/",
+                event_source=f"{base}/jmap/eventsource?types={{types}}&closeafter={{closeafter}}&ping={{ping}}",
+            )
+            if len(self._urls) < MAX_BASES:
+                self._urls[base] = urls
+        return urls
+
+
+SITE = web.AppKey("site", Site)
