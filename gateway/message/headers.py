@@ -23,6 +23,7 @@ Field = tuple[str, bytes]  # (name as written, raw value)
 _FIELD = re.compile(
     rb"([!-9;-~]+)[ \t]*:((?:[^\n]*+)(?:\n[ \t][^\n]*+)*+)(?:\n|\Z)|[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)"
 )
+_EMPTY_LINE = re.compile(rb"\n\r?\n")
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
 
 
@@ -30,13 +31,8 @@ def header_end(data: bytes, start: int = 0) -> int:
     """Return where the body begins: after the first empty line, or at the end of the data where there is none."""
     if data.startswith((b"\r\n", b"\n"), start):
         return start + (2 if data[start] == 13 else 1)
-    position = start
-    while True:
-        position = data.find(b"\n", position) + 1
-        if position == 0:
-            return len(data)
-        if data.startswith((b"\n", b"\r\n"), position):
-            return position + (1 if data[position] == 10 else 2)
+    match = _EMPTY_LINE.search(data, start)
+    return match.end() if match is not None else len(data)
 
 
 def parse_fields(block: bytes) -> list[Field]:
