@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from gateway.account.account import Account
 from gateway.account.backend import WHOLE, SectionVanished
 from gateway.account.ids import BlobRef, parse_blob_id
-from gateway.message.body import decode_transfer, decoder
 from gateway.message.parse import ParsedMessage, parse_message
 from gateway.message.part import Part
+from gateway.message.transfer import decode_transfer, decoder
 from gateway.methods.email_body import size_of
 from gateway.methods.email_rows import load_rows
 
@@ -66,9 +66,10 @@ def parts_of(blob_id: str) -> str:
     return ref.email_id if ref is not None and ref.kind == "message" else blob_id
 
 
-async def parse_blob(account: Account, blob_id: str) -> ParsedMessage:
-    """Parse a blob as a message. Raise BlobNotFound or BlobTooLarge."""
-    return await _parse(await read_blob(account, blob_id, max_octets=MAX_PARSED_OCTETS))
+async def parse_blob(account: Account, blob_id: str) -> tuple[ParsedMessage, int]:
+    """Parse a blob as a message; return it with its size in octets. Raise BlobNotFound or BlobTooLarge."""
+    octets = await read_blob(account, blob_id, max_octets=MAX_PARSED_OCTETS)
+    return await _parse(octets), len(octets)
 
 
 async def _open(account: Account, blob_id: str, *, depth: int) -> Blob:

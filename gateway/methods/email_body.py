@@ -13,16 +13,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.account.backend import HEADER
-from gateway.message.body import BodyLists, decode_transfer, flatten
+from gateway.message.body import BodyLists, flatten
 from gateway.message.charset import decode_text, truncate_utf8
 from gateway.message.headers import HeaderProperty, all_headers, parse_fields
 from gateway.message.part import Part
+from gateway.message.transfer import decoder
 from gateway.methods.email_shape import PartShape, Shape
 
 # A text part longer than this is no text for a person: it comes cut, `isTruncated`, and whole by its blobId.
 MAX_VALUE_OCTETS = 16 * 1024 * 1024
 
-IDENTITY = frozenset({"7bit", "8bit", "binary"})
+# All others, the unknown ones too, leave the octets as they are (RFC 8621 section 4.1.4, `blobId`).
+ENCODINGS = frozenset({"base64", "quoted-printable"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ def size_of(part: Part) -> int | None:
     """Return RFC 8621's `size` where it is known without the octets; a multipart has no octets of its own."""
     if part.is_multipart:
         return 0
-    if part.decoded_octets is None and part.encoding in IDENTITY:
+    if part.decoded_octets is None and part.encoding not in ENCODINGS:
         return part.encoded_octets
     return part.decoded_octets
 
@@ -161,12 +163,21 @@ def body_value(part: Part, encoded: bytes | None, *, asked: int | None, max_octe
     if encoded is None:
         return {"value": "", "isEncodingProblem": True, "isTruncated": False}
     is_whole = asked is None or len(encoded) < asked
-    decoded, has_bad_transfer = decode_transfer(encoded if is_whole else _cut_encoded(encoded, part), part.encoding)
-    text, has_bad_charset = decode_text(decoded if is_whole else _cut_decoded(decoded, part), part.charset)
-    value, is_cut = truncate_utf8(text, _limit(max_octets), is_html=part.type == "text/html")
+    transfer = decoder(part.encoding)
+    decoded = transfer.feed(encoded)
+    if is_whole:
+        decoded += transfer.finish()
+    text, has_bad_charset = decode_text(decoded, part.charset)
+    if has_bad_charset and not is_whole:
+        text, has_bad_charset = _without_last_character(decoded, part, text)
+    is_html, limit = part.type == "text/html", _limit(max_octets)
+    if is_html and not is_whole:
+        # Always cut a little, so that a tag which ends past the octets at hand is cut off.
+        limit = min(limit, max(1, len(text.encode()) - 1))
+    value, is_cut = truncate_utf8(text, limit, is_html=is_html)
     return {
         "value": value,
-        "isEncodingProblem": has_bad_transfer or has_bad_charset,
+        "isEncodingProblem": transfer.problem or has_bad_charset,
         "isTruncated": is_cut or not is_whole,
     }
 
@@ -183,30 +194,13 @@ def _limit(max_octets: int) -> int:
     return min(max_octets, MAX_VALUE_OCTETS) if max_octets else MAX_VALUE_OCTETS
 
 
-def _cut_encoded(encoded: bytes, part: Part) -> bytes:
-    """Take off what a cut in the middle left of the transfer encoding, so that it is not taken for damage."""
-    if part.encoding == "base64":
-        digits = b"".join(encoded.split())
-        return digits[: len(digits) // 4 * 4]
-    if part.encoding == "quoted-printable":
-        return encoded[:-2] + encoded[-2:].partition(b"=")[0]
-    return encoded
-
-
-def _cut_decoded(decoded: bytes, part: Part) -> bytes:
-    """Take off the line that was cut: in any charset but the wide ones a line break is a character's end."""
-    if (part.charset or "").lower().startswith(tuple(name for name, _factor in _WIDE)):
-        return decoded[: len(decoded) // 4 * 4]
-    end = decoded.rfind(b"\n") + 1
-    if end > len(decoded) // 2:
-        return decoded[:end]
-    # One endless line. UTF-8 shows where its last character begins.
-    for back in range(1, min(4, len(decoded)) + 1):
-        if decoded[-back] & 0xC0 == 0xC0:
-            return decoded[:-back]
-        if decoded[-back] < 0x80:
-            break
-    return decoded
+def _without_last_character(decoded: bytes, part: Part, text: str) -> tuple[str, bool]:
+    """Decode without the last few octets: where they alone are bad, they are a character that the cut took in two."""
+    for dropped in range(1, 4):
+        shorter, is_bad = decode_text(decoded[:-dropped], part.charset)
+        if not is_bad:
+            return shorter, False
+    return text, True
 
 
 def _with_values(root: Part, lists: BodyLists, options: ValueOptions) -> Iterable[Part]:

@@ -18,12 +18,14 @@ from gateway.jmap import types
 from gateway.jmap.arguments import Argument, check_arguments
 from gateway.jmap.method import Arguments, Context
 from gateway.jmap.objects.email import DEFAULT_BODY_PROPERTIES, EMAIL
+from gateway.message.body import flatten, has_attachment
 from gateway.message.parse import ParsedMessage
+from gateway.message.preview import preview
 from gateway.message.summary import summarize
 from gateway.methods import standard
 from gateway.methods.blob_source import BlobNotFound, BlobTooLarge, parse_blob, parts_of
 from gateway.methods.email import BODY_ARGUMENTS, Wanted, render
-from gateway.methods.email_body import ValueOptions, plan_body
+from gateway.methods.email_body import ValueOptions, body_value, octets_to_ask, plan_body
 from gateway.methods.email_shape import email_shape, part_shape
 
 EMAIL_PARSE: Mapping[str, Argument] = {
@@ -52,6 +54,8 @@ DEFAULT_PROPERTIES = (
     "htmlBody",
     "attachments",
 )
+# Of the text that a preview is made of; HTML may begin with a long style sheet.
+MAX_PREVIEW_OCTETS = 256 * 1024
 _NULL = ("id", "mailboxIds", "keywords", "receivedAt", "threadId")
 
 
@@ -70,14 +74,14 @@ async def parse(context: Context, arguments: Arguments) -> Arguments:
     not_found: list[str] = []
     for blob_id in standard.requested_ids(context, checked["blobIds"], argument="blobIds") or ():
         try:
-            message = await parse_blob(account, blob_id)
+            message, size_octets = await parse_blob(account, blob_id)
         except BlobNotFound:
             not_found.append(blob_id)
         except BlobTooLarge:
             not_parsable.append(blob_id)
         else:
             if message.fields:
-                parsed[blob_id] = show(message, blob_id, wanted)
+                parsed[blob_id] = show(message, blob_id, size_octets, wanted)
             else:
                 # Without one header field it is no message, whatever it is (RFC 5322 section 3.6).
                 not_parsable.append(blob_id)
@@ -89,7 +93,7 @@ async def parse(context: Context, arguments: Arguments) -> Arguments:
     }
 
 
-def show(message: ParsedMessage, blob_id: str, wanted: Wanted) -> dict[str, Any]:
+def show(message: ParsedMessage, blob_id: str, size_octets: int, wanted: Wanted) -> dict[str, Any]:
     """Return one parsed message as asked for."""
     root = message.root
     row = EmailRow(
@@ -97,10 +101,10 @@ def show(message: ParsedMessage, blob_id: str, wanted: Wanted) -> dict[str, Any]
         thread_id="",
         mailbox_ids=(),
         keywords=(),
-        size_octets=message.size_octets,
+        size_octets=size_octets,
         received_at_s=0,
-        summary=summarize(message.header),
-        preview=message_preview(message) if wanted.shape.needs_details else None,
+        summary=summarize(message.header_block),
+        preview=_preview(message) if wanted.shape.needs_details else None,
         has_attachment=has_attachment(root),
         structure=root,
     )
@@ -120,9 +124,21 @@ def show(message: ParsedMessage, blob_id: str, wanted: Wanted) -> dict[str, Any]
     return email
 
 
+def _preview(message: ParsedMessage) -> str:
+    """Return the preview of the first text that is shown."""
+    lists = flatten(message.root)
+    part = next((part for part in (*lists.text, *lists.html) if part.type.startswith("text/")), None)
+    if part is None:
+        return ""
+    asked = octets_to_ask(part, MAX_PREVIEW_OCTETS)
+    encoded = message.section(part.section)[:asked]
+    value = body_value(part, encoded, asked=asked, max_octets=MAX_PREVIEW_OCTETS)["value"]
+    return preview(value, is_html=part.type == "text/html")
+
+
 def _section(message: ParsedMessage, section: str) -> bytes:
     if section == HEADER:
-        return message.header
+        return message.header_block
     if section.endswith(".MIME"):
         return message.part_header(section.removesuffix(".MIME"))
     return message.section(section)

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from resiliparse.extract.html2text import extract_plain_text
+
 from gateway.account.account import Account
 from gateway.account.backend import SectionRequest
 from gateway.account.query import Condition, EmailFilter, EmailQuery, check_query, split_words
@@ -143,8 +145,16 @@ def _search(
         value: dict[str, Any] = body_value(
             part, encoded, asked=octets_to_ask(part, MAX_TEXT_OCTETS), max_octets=MAX_TEXT_OCTETS
         )
-        text = plain_text(value["value"], is_html=part.type == "text/html")
+        text = _shown(value["value"]) if part.type == "text/html" else value["value"]
         preview = excerpt(text, words, max_octets=MAX_PREVIEW_OCTETS)
         if preview is not None:
             found.append((id, preview))
     return found
+
+
+def _shown(html: str) -> str:
+    """Return what a reader sees of an HTML text: no markup, no style, but the texts that stand for images."""
+    try:
+        return str(extract_plain_text(html, preserve_formatting=False, alt_texts=True, skip_elements=["head"]))
+    except (ValueError, RuntimeError):
+        return re.sub(r"<[^<>]*+>", " ", html)

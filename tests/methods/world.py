@@ -24,10 +24,10 @@ from gateway.account.records import (
 from gateway.jmap.capability import CORE, MAIL
 from gateway.jmap.limits import Limits
 from gateway.jmap.method import Context, Registry
-from gateway.message.body import decode_transfer, has_attachment
+from gateway.message.body import has_attachment
 from gateway.message.parse import ParsedMessage, parse_message
 from gateway.message.part import Part
-from gateway.message.preview import message_preview
+from gateway.message.preview import preview
 from gateway.message.summary import summarize
 from gateway.methods import register
 from gateway.methods.mailbox import RIGHTS
@@ -129,7 +129,7 @@ class World:
             size_octets=len(octets),
             email_id=id,
             thread_id=None,
-            summary=summarize(parsed.header),
+            summary=summarize(parsed.header_block),
         )
         deltas = []
         for mailbox_id in mailbox_ids or ("inbox",):
@@ -196,8 +196,9 @@ class World:
 
     def _detail(self, id: str, *, sized: bool) -> EmailDetail:
         message = self.parsed(id)
+        text = message.section("1").decode("utf-8", "replace")
         root = message.root if sized else _unsized(message.root)
-        return EmailDetail(id, message_preview(message), root, has_attachment(root))
+        return EmailDetail(id, preview(text, is_html=False), root, has_attachment(root))
 
     async def load_sections(self, requests: Sequence[SectionRequest]) -> Mapping[tuple[str, str], bytes]:
         self.calls["load_sections"] += 1
@@ -235,7 +236,7 @@ class World:
         if section == WHOLE:
             return self.messages[id]
         if section == HEADER:
-            return message.header
+            return message.header_block
         if section.endswith(".MIME"):
             return message.part_header(section.removesuffix(".MIME"))
         return message.section(section)
