@@ -104,9 +104,13 @@ class Pool:
         self._odd_names: dict[str, bytes] = {}
 
     @asynccontextmanager
-    async def connection(self, mailbox: str | None = None, *, read_only: bool = True) -> AsyncIterator[Connection]:
+    async def connection(
+        self, mailbox: str | None = None, *, read_only: bool = True, select: bool = True
+    ) -> AsyncIterator[Connection]:
         """Borrow a connection, alone; with `mailbox` given it is selected (a read-write one serves read_only too).
 
+        Without `select` the borrower selects, together with what it asks next. Without `mailbox` nothing is selected:
+        STATUS and LIST tell of a selected mailbox what the session has seen of it, not what it holds.
         Raises ImapError: what opening or selecting raised, or `Timeout` when no slot came free. While the pool backs
         off after a failure it raises that failure again at once.
         """
@@ -114,7 +118,10 @@ class Pool:
         try:
             connection = await self._ready(slot)
             selected = connection.selected
-            if mailbox is not None and not _serves(selected, mailbox, read_only=read_only):
+            if mailbox is None:
+                if selected is not None:
+                    await connection.unselect()
+            elif select and not _serves(selected, mailbox, read_only=read_only):
                 await connection.select(mailbox, read_only=read_only, condstore="CONDSTORE" not in connection.enabled)
             yield connection
         finally:
@@ -266,11 +273,16 @@ def _serves(selected: Selected | None, mailbox: str, *, read_only: bool) -> bool
 
 
 def _cost(slot: _Slot, mailbox: str | None, *, read_only: bool) -> tuple[int, float]:
-    """Order free slots by what using them costs; then the one used longest ago."""
-    if mailbox is not None and _serves(slot.selected, mailbox, read_only=read_only):
+    """Order free slots by what using them costs; then the one used longest ago.
+
+    One connection comes to be kept without a mailbox: it is the last to be given one, and the first for LIST.
+    """
+    if mailbox is None:
+        if slot.is_open:
+            return (0 if slot.selected is None else 1), -slot.used_at_s
+        return 2, slot.used_at_s
+    if _serves(slot.selected, mailbox, read_only=read_only):
         return 0, slot.used_at_s
-    if mailbox is None and slot.is_open:
-        return 0, -slot.used_at_s
-    if slot.is_open and slot.selected is None:
-        return 1, slot.used_at_s
-    return (2 if not slot.is_open else 3), slot.used_at_s
+    if slot.is_open:
+        return (1 if slot.selected is not None else 3), slot.used_at_s
+    return 2, slot.used_at_s

@@ -45,7 +45,7 @@ class Wire(asyncio.BufferedProtocol):
         self._streaming: asyncio.Task[None] | None = None
         self._watch: asyncio.TimerHandle | None = None
         self._heard_at = self._loop.time()
-        self._is_lost = False
+        self._ended: ImapError | None = None
         self.greeted: asyncio.Future[None] = self._loop.create_future()
         self.octets_in = 0
         self.octets_out = 0
@@ -94,7 +94,7 @@ class Wire(asyncio.BufferedProtocol):
         responses, receive = self._responses, self._protocol.receive
         deadline = perf_counter() + SLICE_S
         try:
-            while responses and not self._is_lost:
+            while responses and self._ended is None:
                 for _ in range(min(RESPONSES_BETWEEN_CLOCKS, len(responses))):
                     receive(responses.popleft())
                 if responses and perf_counter() > deadline:
@@ -114,7 +114,7 @@ class Wire(asyncio.BufferedProtocol):
     def _responses_then_fail(self, error: ImapError) -> None:
         """What came before the end still counts."""
         try:
-            while self._responses and not self._is_lost:
+            while self._responses and self._ended is None:
                 self._protocol.receive(self._responses.popleft())
         except ImapError as violation:
             error = violation
@@ -138,7 +138,7 @@ class Wire(asyncio.BufferedProtocol):
 
     def flush(self) -> None:
         """Send whatever may be sent now."""
-        if self._streaming is not None or self._transport is None or self._is_lost:
+        if self._streaming is not None or self._transport is None or self._ended is not None:
             return
         while (output := self._protocol.next_output()) is not None:
             if isinstance(output, Stream):
@@ -151,7 +151,7 @@ class Wire(asyncio.BufferedProtocol):
 
     def _write(self, octets: bytes) -> None:
         self.octets_out += len(octets)
-        if self._transport is not None and not self._is_lost:
+        if self._transport is not None and self._ended is None:
             self._transport.write(octets)
 
     async def _send_stream(self, stream: Stream) -> None:
@@ -182,8 +182,9 @@ class Wire(asyncio.BufferedProtocol):
 
     async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """Put TLS under the connection, right after STARTTLS was accepted. Raises OSError, ProtocolViolation."""
-        if self._transport is None or self._is_lost:
-            raise Disconnected("the connection ended")
+        if self._ended is not None:
+            raise self._ended
+        assert self._transport is not None
         if self._responses or not self._scanner.is_idle:
             raise ProtocolViolation("octets in clear after STARTTLS was accepted")
         transport = await self._loop.start_tls(
@@ -193,7 +194,7 @@ class Wire(asyncio.BufferedProtocol):
             server_hostname=host,
             ssl_handshake_timeout=self._timeouts.starttls_s,
         )
-        if transport is None or self._is_lost:
+        if transport is None or self._ended is not None:
             raise Disconnected("the connection ended during the TLS handshake")
         self._transport = transport
         self._protocol.forget_capabilities()
@@ -205,7 +206,7 @@ class Wire(asyncio.BufferedProtocol):
 
     def _look(self) -> None:
         self._watch = None
-        if self._is_lost or not self._protocol.is_busy:
+        if self._ended is not None or not self._protocol.is_busy:
             return
         limit = self._timeouts.search_silence_s if self._protocol.is_patient else self._timeouts.silence_s
         if self._pauses or self._protocol.is_listening:
@@ -226,12 +227,12 @@ class Wire(asyncio.BufferedProtocol):
 
     def fail(self, error: ImapError) -> None:
         """End the connection, for this reason, unless it ended already."""
-        if self._is_lost:
+        if self._ended is not None:
             return
-        self._is_lost = True
         bye = self._protocol.bye
         if bye is not None and type(error) is Disconnected:
             error = ServerBye(bye.text, bye.code)
+        self._ended = error
         if self._watch is not None:
             self._watch.cancel()
         if self._streaming is not None and self._streaming is not asyncio.current_task(self._loop):

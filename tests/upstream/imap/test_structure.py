@@ -47,7 +47,8 @@ def test_multipart() -> None:
         + PLAIN
         + b'("text" "html" NIL "<id@x>" NIL "quoted-printable" 9 1 NIL ("INLINE" NIL) ("en" "de") "http://l")'
         b' "alternative" ("boundary" "b") NIL NIL)'
-        b'("application" "pdf" ("NAME" "a.pdf") NIL "what" "base64" 99 NIL ("attachment" ("filename" "b.pdf")) "en" NIL)'
+        b'("application" "pdf" ("NAME" "a.pdf") NIL "what" "base64" 99'
+        b' NIL ("attachment" ("filename" "b.pdf")) "en" NIL)'
         b' "MIXED" ("boundary" "c") ("inline" NIL) NIL NIL)'
     )
     assert [(part.section, part.content_type) for part in root.walk()] == [

@@ -63,8 +63,9 @@ class Fetch(Command[list[Range]]):
                 self._ranges = uidset.parse(self._uids.replace("*", str(uidset.MAX_UID)))
             except ValueError:
                 return True
+        # `n:*` names the last message even when n is past it, so anything may answer a set with `*`.
         at = bisect_right(self._ranges, (message.uid, uidset.MAX_UID)) - 1
-        # `n:*` answers with the last message even when n is past it
+
         return (at >= 0 and self._ranges[at][1] >= message.uid) or "*" in self._uids
 
     def abandon(self) -> None:

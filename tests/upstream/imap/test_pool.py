@@ -1,0 +1,221 @@
+"""The budget, the routing and the backing off."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.secret import Secret
+from gateway.upstream.imap import (
+    AuthenticationFailed,
+    CommandNo,
+    Credentials,
+    Disconnected,
+    HostGate,
+    PasswordCredentials,
+    Pool,
+    Timeout,
+)
+from gateway.upstream.imap import pool as pool_module
+from tests.upstream.imap.scripted import CREDENTIALS, QUICK, SELECTED, Peer, Scripted, serve
+
+
+async def obliging(peer: Peer) -> None:
+    """Accept everything; a mailbox called "no" is not there."""
+    await peer.greet()
+    while True:
+        tag, _, command = (await peer.line()).partition(b" ")
+        if command.startswith((b"EXAMINE", b"SELECT")):
+            if command.endswith(b" no"):
+                peer.send(tag + b" NO [NONEXISTENT] none\r\n")
+                continue
+            peer.send(SELECTED)
+            peer.send(tag + (b" OK [READ-WRITE]\r\n" if command.startswith(b"SELECT") else b" OK [READ-ONLY]\r\n"))
+        else:
+            peer.send(tag + b" OK\r\n")
+
+
+async def credentials() -> Credentials:
+    return CREDENTIALS
+
+
+def make(server: Scripted, **more: object) -> Pool:
+    return Pool(server.endpoint, credentials, timeouts=QUICK, **more)  # type: ignore[arg-type] # keywords of a test
+
+
+async def test_routing() -> None:
+    """Work returns to the connection that has its mailbox selected; read-write serves reading too."""
+    async with serve(obliging) as server:
+        pool = make(server, size=2)
+        async with pool.connection("a") as first, pool.connection("b") as second:
+            assert first is not second
+        async with pool.connection("b") as again:
+            assert again is second
+        async with pool.connection("a", read_only=False) as writing:
+            assert writing.selected is not None
+            assert not writing.selected.read_only
+        async with pool.connection("a") as reading:
+            assert reading is writing
+        async with pool.connection() as anyone:
+            assert anyone in (first, second)
+        assert len(server.peers) == 2
+        await pool.aclose()
+
+
+async def test_budget_and_no_slot_is_ever_lost() -> None:
+    """Fifty borrowers, cancelled, failing and succeeding at random, share two connections; both are free after."""
+    async with serve(obliging) as server:
+        pool = make(server, size=2)
+        in_use = most = 0
+
+        async def borrow(number: int) -> None:
+            nonlocal in_use, most
+            async with pool.connection("no" if number % 5 == 0 else f"m{number % 3}"):
+                in_use += 1
+                most = max(most, in_use)
+                try:
+                    await asyncio.sleep(0.001 * (number % 4))
+                    if number % 7 == 0:
+                        raise LookupError
+                finally:
+                    in_use -= 1
+
+        tasks = [asyncio.create_task(borrow(number)) for number in range(50)]
+        await asyncio.sleep(0.005)
+        for task in tasks[::3]:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert most == 2
+        async with asyncio.timeout(2), pool.connection(), pool.connection():
+            pass
+        await pool.aclose()
+
+
+async def test_waiting_is_bounded() -> None:
+    """When no slot comes free in time the borrower hears of it."""
+    async with serve(obliging) as server:
+        pool = make(server, size=1, wait_s=0.05)
+        async with pool.connection():
+            with pytest.raises(Timeout):
+                await pool.connection().__aenter__()
+        async with pool.connection():
+            pass
+        await pool.aclose()
+
+
+async def test_failed_select_costs_nothing_but_itself() -> None:
+    """A mailbox that is gone raises, and the connection is used again."""
+    async with serve(obliging) as server:
+        pool = make(server, size=1)
+        for _ in range(2):
+            with pytest.raises(CommandNo):
+                await pool.connection("no").__aenter__()
+        async with pool.connection("a"):
+            pass
+        assert len(server.peers) == 1
+        await pool.aclose()
+
+
+async def test_broken_connection_is_replaced() -> None:
+    """A connection that ended is not handed out again."""
+    async with serve(obliging) as server:
+        pool = make(server, size=1)
+        async with pool.connection("a") as first:
+            first.close()
+        async with pool.connection("a") as second:
+            assert second is not first
+        await pool.aclose()
+
+
+async def test_stale_connection_is_asked_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was idle for long may be dead without a word: NOOP, then a new one."""
+    monkeypatch.setattr(pool_module, "STALE_S", 0.0)
+
+    async def dying(peer: Peer) -> None:
+        await peer.greet()
+
+    async with serve(dying, obliging) as server:
+        pool = make(server, size=1)
+        async with pool.connection():
+            pass
+        async with pool.connection() as second:
+            assert not second.is_closed
+        assert len(server.peers) == 2
+        await pool.aclose()
+
+
+async def test_backing_off() -> None:
+    """A refused login is not repeated at once; other credentials may try; success does not shorten the next wait."""
+    given = [CREDENTIALS]
+
+    async def source() -> Credentials:
+        return given[0]
+
+    async def refusing(peer: Peer) -> None:
+        peer.send(b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] hi\r\n")
+        await peer.answer(b"AUTHENTICATE", tagged=b"NO [AUTHENTICATIONFAILED] wrong")
+
+    async with serve(refusing, obliging) as server:
+        pool = Pool(server.endpoint, source, size=2, timeouts=QUICK)
+        for _ in range(3):
+            with pytest.raises(AuthenticationFailed):
+                await pool.connection().__aenter__()
+        assert len(server.peers) == 1
+        given[0] = PasswordCredentials("alice", Secret("other"))
+        async with pool.connection():
+            pass
+        assert pool._backoff.failures == 1
+        await pool.aclose()
+
+
+async def test_unreachable_server_is_left_alone_for_a_while() -> None:
+    """The second attempt within the back-off fails at once with the same error."""
+    async with serve(obliging) as server:
+        pass
+    pool = make(server)
+    for _ in range(2):
+        with pytest.raises(OSError, match=r"."):
+            await pool.connection().__aenter__()
+    assert pool._backoff.failures == 1
+    await pool.aclose()
+
+
+async def test_idle_connections_are_closed() -> None:
+    """After `idle_s` without work there is no connection left."""
+    async with serve(obliging) as server:
+        pool = make(server, idle_s=0.05)
+        async with pool.connection() as connection:
+            pass
+        await asyncio.sleep(0.15)
+        assert connection.is_closed
+        await pool.aclose()
+
+
+async def test_closing() -> None:
+    """aclose ends borrowed connections and refuses further borrowing, waiters included."""
+    async with serve(obliging) as server:
+        pool = make(server, size=1)
+        async with pool.connection() as connection:
+            waiting = asyncio.create_task(pool.connection().__aenter__())
+            await asyncio.sleep(0.01)
+            await pool.aclose()
+            assert connection.is_closed
+            with pytest.raises(Disconnected):
+                await waiting
+        with pytest.raises(Disconnected):
+            await pool.connection().__aenter__()
+
+
+async def test_gate() -> None:
+    """A burst passes, then the rate holds."""
+    gate = HostGate(logins_per_s=50, burst=3)
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    await gate.enter()
+    await gate.enter()
+    await gate.enter()
+    assert loop.time() - begun < 0.03
+    for _ in range(5):
+        await gate.enter()
+    assert loop.time() - begun > 0.07
