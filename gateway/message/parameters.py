@@ -8,7 +8,8 @@ Rule 2: RFC 2231's `name*` wins over plain `name`: who sends both means the seco
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -68,15 +69,19 @@ def _without_leading_comments(text: str) -> str:
 
 
 def _parameters(text: str) -> dict[str, str]:
+    pairs = []
+    for match in islice(_PARAMETER.finditer(text), MAX_PARAMETERS):
+        if match[1] is not None:
+            key = match[1].lower()
+            pairs.append((key, _QUOTED_PAIR.sub(r"\1", match[2]) if match[2] is not None else _unquoted(key, match[3])))
+    return join_parameters(pairs)
+
+
+def join_parameters(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Undo RFC 2231 in parameters that are taken apart already, as an IMAP server's BODYSTRUCTURE has them."""
     plain: dict[str, str] = {}
     pieces: dict[str, dict[int, tuple[str, bool]]] = {}  # name -> number -> (value, is percent-encoded)
-    for count, match in enumerate(_PARAMETER.finditer(text)):
-        if count >= MAX_PARAMETERS:
-            break
-        if match[1] is None:
-            continue
-        key = match[1].lower()
-        value = _QUOTED_PAIR.sub(r"\1", match[2]) if match[2] is not None else _unquoted(key, match[3])
+    for key, value in pairs:
         extended = _EXTENDED.fullmatch(key)
         if extended is None:
             plain.setdefault(key, value)

@@ -11,10 +11,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from gateway.account.records import Batch, EmailDetail
-from gateway.message.body import decode_transfer, flatten, has_attachment
+from gateway.message.body import flatten, has_attachment
 from gateway.message.charset import decode_text
 from gateway.message.part import Part
 from gateway.message.preview import preview
+from gateway.message.transfer import decode_transfer
 from gateway.sync.link import Link
 from gateway.sync.places import Place, places_of
 from gateway.sync.structure import part_of

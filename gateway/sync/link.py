@@ -56,9 +56,11 @@ class Link:
         self.has_work = True  # something may lack its details
 
     @asynccontextmanager
-    async def connection(self, mailbox: str | None = None, *, read_only: bool = True) -> AsyncIterator[Connection]:
-        """Borrow a connection (with `mailbox`, by its path, selected). Raises ImapError."""
-        async with self._pool.connection(mailbox, read_only=read_only) as connection:
+    async def connection(
+        self, mailbox: str | None = None, *, read_only: bool = True, select: bool = True
+    ) -> AsyncIterator[Connection]:
+        """Borrow a connection, as `Pool.connection` says; `mailbox` is a path. Raises ImapError."""
+        async with self._pool.connection(mailbox, read_only=read_only, select=select) as connection:
             if self._facts is None:
                 self._facts = Facts.of(connection)
             yield connection

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.account.records import Batch, MailboxDelta, MailboxRow, Mark
@@ -99,20 +99,23 @@ class Refresher:
 
     async def _look(self, facts: Facts, rows: Mapping[str, MailboxRow]) -> Tree:
         """Ask for all mailboxes and their numbers: one round trip with LIST-STATUS."""
-        items = ["MESSAGES", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ", "MAILBOXID"]
+        items = ["MESSAGES", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ"]
         if facts.identity is Identity.GUID:
             items.append("X-GUID")
-        async with self._link.connection() as connection:
-            entries = await connection.list_mailboxes(returns=("SPECIAL-USE", "SUBSCRIBED"), status=items)
-            namespaces = await _namespaces(connection)
         known = [
             KnownMailbox(row.facts.id, row.facts.path, row.mark.uidvalidity, row.mark.uidnext)
             if row.mark
             else KnownMailbox(row.facts.id, row.facts.path, 0, 0)
             for row in rows.values()
         ]
+        async with self._link.connection() as connection:
+            entries = await connection.list_mailboxes(returns=("SPECIAL-USE", "SUBSCRIBED"), status=items)
+            namespaces = await _namespaces(connection)
+            listed = [_listed(entry) for entry in entries]
+            if facts.identity is Identity.OBJECTID:
+                listed = await _with_ids(connection, listed, known)
         subscribed = frozenset(entry.name for entry in entries if "\\subscribed" in entry.attributes)
-        return build_tree([_listed(entry) for entry in entries], known, namespaces, subscribed)
+        return build_tree(listed, known, namespaces, subscribed)
 
     async def _read_changes(self, facts: Facts, tree: Tree, sweep: _Sweep) -> list[MailboxDelta]:
         """Carry out the planned step of every indexed mailbox, side by side."""
@@ -216,6 +219,25 @@ def _listed(entry: ListEntry) -> Listed:
         _text(status.get("MAILBOXID")),
         _text(status.get("X-GUID")),
     )
+
+
+async def _with_ids(connection: Connection, listed: list[Listed], known: Sequence[KnownMailbox]) -> list[Listed]:
+    """Ask for the MAILBOXID of each mailbox that is new, or new under its path.
+
+    One by one: of several in one LIST-STATUS, Cyrus 3.6 answers with memory it has freed.
+    """
+    recognised = {(mailbox.path, mailbox.uidvalidity) for mailbox in known}
+
+    async def with_id(entry: Listed) -> Listed:
+        if entry.seen is None or (entry.path, entry.seen.uidvalidity) in recognised:
+            return entry
+        try:
+            status = await connection.status(entry.path, ["MAILBOXID"])
+        except CommandFailed:
+            return entry  # gone meanwhile
+        return replace(entry, mailbox_id=_text(status.get("MAILBOXID")))
+
+    return list(await asyncio.gather(*map(with_id, listed)))
 
 
 async def _namespaces(connection: Connection) -> Namespaces:

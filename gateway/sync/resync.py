@@ -40,7 +40,7 @@ async def changed_since(link: Link, row: MailboxRow, seen: Seen, pending: Mailbo
         if message.uid >= first_new:  # `n:*` names the last message even when n is past it (RFC 3501 section 6.4.8)
             arrived.append(read(message))
 
-    async with link.connection() as connection:
+    async with link.connection(row.facts.path, select=False) as connection:
         # All three are on their way before the first answer is awaited.
         changes = connection.fetch(
             "1:*",
@@ -78,7 +78,7 @@ async def scan(link: Link, row: MailboxRow, seen: Seen, pending: MailboxDelta | 
     arrived: list[NewMessage] = []
     flagged: list[FlagChange] = []
     read = reader(facts.identity)
-    async with link.connection() as connection:
+    async with link.connection(row.facts.path, select=False) as connection:
         await _enter(connection, row.facts.path, seen)
         present = await connection.search(["ALL"])
         if new := missing(present, known):

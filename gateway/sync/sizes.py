@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.account.records import Batch, EmailDetail, EmailRow
-from gateway.message.body import decoder
 from gateway.message.part import Part
+from gateway.message.transfer import decoder
 from gateway.sync.link import Link
 from gateway.sync.places import Place, places_of
 from gateway.upstream.imap import CommandFailed, Connection, Message, SectionMissing
