@@ -23,6 +23,7 @@ BUSY_TIMEOUT_S = 10.0  # a reader never waits in WAL mode; this is for a checkpo
 WRITER_CACHE_KIB = 16_384  # holds the indexes by id and link of some 100,000 emails while they are built
 READER_CACHE_KIB = 2_048
 STATEMENTS = 256  # prepared statements kept per connection
+CHECKPOINT_PAGES = 8_000  # 32 MB: a first indexing touches the same pages of its random keys again and again
 JOURNAL_LIMIT_OCTETS = 32 * 1024 * 1024  # what stays of the WAL file after a checkpoint
 
 
@@ -130,6 +131,7 @@ class Index:
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
             connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT_OCTETS}")
             (count,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             if count == 0:

@@ -7,7 +7,7 @@ Rule 3: of the sort keys the key of `i;unicode-casemap` is kept only where it di
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -20,6 +20,9 @@ from gateway.message.summary import Address, Summary
 MAX_WORDS_CHARACTERS = 8_000  # of one field: what a filter by substring can see of it
 MAX_SORT_CHARACTERS = 200  # what a sort can see of a name or subject
 MAX_PREVIEW_CHARACTERS = 256  # RFC 8621 section 4.1.4
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
 
 WordsRow = tuple[str | None, ...]  # the columns of `words` after `email`
 
@@ -70,8 +73,8 @@ def sent_at_s(summary: Summary) -> int | None:
     if summary.sent_at is None:
         return None
     try:
-        return int(datetime.fromisoformat(summary.sent_at).timestamp())
-    except (ValueError, OverflowError):
+        return (datetime.fromisoformat(summary.sent_at) - _EPOCH) // _SECOND
+    except (ValueError, OverflowError, TypeError):  # TypeError: a date without a zone
         return None
 
 
@@ -125,6 +128,9 @@ def unpack_email(
 def _addresses(addresses: list[Address] | None) -> str | None:
     if not addresses:
         return None
+    if len(addresses) == 1:
+        name, email = addresses[0]["name"], addresses[0]["email"]
+        return (f"{name} {email}" if name else email)[:MAX_WORDS_CHARACTERS].casefold()
     parts = [f"{name} {one['email']}" if (name := one["name"]) else one["email"] for one in addresses]
     return "\n".join(parts)[:MAX_WORDS_CHARACTERS].casefold()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -29,7 +30,7 @@ def insert_many(connection: sqlite3.Connection, head: str, rows: Sequence[Sequen
     while at < end:
         size = next(chunk for chunk in _CHUNKS if chunk <= end - at)
         text = _insert_text(head, len(rows[at]), size)
-        connection.execute(text, [value for row in rows[at : at + size] for value in row])
+        connection.execute(text, list(chain.from_iterable(rows[at : at + size])))
         at += size
 
 

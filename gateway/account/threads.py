@@ -66,27 +66,27 @@ def fold_base(base: str) -> str:
 
 def assign(connection: sqlite3.Connection, newcomers: Sequence[Newcomer], next_num: int) -> Assigned:
     """Give each newcomer its Thread, in the order given (oldest first); new Threads are numbered from `next_num`."""
-    keyed: list[tuple[list[int], str]] = []  # of each: the link hashes, and the id of the Thread it would found
+    keyed: list[tuple[list[int], str, str]] = []  # of each: its link hashes, root and base, if it links at all
     for one in newcomers:
-        if one.thread_id is not None:
-            keyed.append(([], one.thread_id))
+        if one.thread_id is not None or not (ids := message_ids(one.summary)):
+            keyed.append(([], "", ""))
             continue
-        ids = message_ids(one.summary)
         base = fold_base(one.base)
-        keyed.append(([link_hash(message_id, base) for message_id in ids], ""))
+        keyed.append(([link_hash(message_id, base) for message_id in ids], ids[0], base))
     links: dict[int, int] = dict(
         load_json(
             connection,
             "SELECT json_group_array(json_array(hash, thread)) FROM link"
             " WHERE hash IN (SELECT value FROM json_each(?))",
-            (json_of({value for hashes, _ in keyed for value in hashes}),),
+            (json_of({value for hashes, _, _ in keyed for value in hashes}),),
         )
     )
     founded: list[str] = []  # ids of Threads that may have to be made
-    for one, (hashes, thread_id) in zip(newcomers, keyed, strict=True):
-        if hashes and not any(value in links for value in hashes):
-            thread_id = derived_thread_id(message_ids(one.summary)[0], fold_base(one.base))
-        founded.append(thread_id or ("" if hashes else digest_id("T", "email", one.email_id)))
+    for one, (hashes, root, base) in zip(newcomers, keyed, strict=True):
+        if hashes:
+            founded.append("" if not links.keys().isdisjoint(hashes) else derived_thread_id(root, base))
+        else:
+            founded.append(one.thread_id or digest_id("T", "email", one.email_id))
     known: dict[str, int] = dict(
         load_json(
             connection,
@@ -97,7 +97,7 @@ def assign(connection: sqlite3.Connection, newcomers: Sequence[Newcomer], next_n
     threads: list[int] = []
     created: dict[int, str] = {}
     added: dict[int, int] = {}
-    for (hashes, _), thread_id in zip(keyed, founded, strict=True):
+    for (hashes, _, _), thread_id in zip(keyed, founded, strict=True):
         candidates = [links[value] for value in hashes if value in links]
         if candidates:
             thread = min(candidates)
