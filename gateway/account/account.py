@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from gateway.account.backend import Backend
 from gateway.account.filter_sql import Found, Scope, View, compile_filter, searches, weakened
-from gateway.account.index import Index
+from gateway.account.index import Index, is_corrupt
 from gateway.account.query import EmailQuery, QueryChanges, QueryResult, check_query, conditions_of
 from gateway.account.query_changes import evaluate_changes
 from gateway.account.records import Applied, Batch, Need, TextCriterion
@@ -109,6 +109,8 @@ class Account:
 
     async def apply(self, batch: Batch) -> Applied:
         """Apply a batch whole, after those asked for before it. Return what it changed."""
+        if self._owner is None:
+            raise MethodError("serverUnavailable", "the account is closed")
         done: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
         await self._batches.put((batch, done))
         return await done
@@ -192,8 +194,10 @@ class Account:
                 done.cancel()
                 await asyncio.wait([work])  # the thread is in the file: the index cannot be closed before
                 raise
-            except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
+            except Exception as error:  # a batch that fails fails its caller, never the owner
                 _log.error("batch_failed", extra={"account": self.id, "error": type(error).__name__})
+                if isinstance(error, sqlite3.Error) and is_corrupt(error):
+                    self._index.drop()
                 if not done.cancelled():
                     done.set_exception(MethodError("serverFail", "the index of the account could not be written"))
                 continue

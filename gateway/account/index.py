@@ -27,6 +27,11 @@ CHECKPOINT_PAGES = 8_000  # 32 MB: a first indexing touches the same pages of it
 JOURNAL_LIMIT_OCTETS = 32 * 1024 * 1024  # what stays of the WAL file after a checkpoint
 
 
+def is_corrupt(error: sqlite3.Error) -> bool:
+    """Tell whether an error means that the file is of no use any more."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 class Index:
     """The index of one account."""
 
@@ -54,15 +59,10 @@ class Index:
         self._writer = Writer(self._writing)
 
     def apply(self, batch: Batch) -> Applied:
-        """Apply a batch. In a thread, one at a time. A corrupt file is dropped, and the error raised."""
+        """Apply a batch. In a thread, one at a time."""
         self.open()
         assert self._writer is not None
-        try:
-            return self._writer.apply(batch)
-        except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-                self.drop()
-            raise
+        return self._writer.apply(batch)
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -83,16 +83,20 @@ class Index:
     @contextmanager
     def thread_snapshot(self) -> Iterator[Snapshot]:
         """Give a read view with a connection of its own, for a thread."""
+        caches = self._caches  # another one once the file was dropped
         try:
             connection = self._idle.pop()
         except IndexError:
             connection = self._connect_reader()
         connection.execute("BEGIN")
         try:
-            yield Snapshot(connection, self._caches)
+            yield Snapshot(connection, caches)
         finally:
             connection.execute("COMMIT")
-            self._idle.append(connection)
+            if caches is self._caches:
+                self._idle.append(connection)
+            else:
+                connection.close()
 
     def release(self) -> None:
         """Close the connections that nothing uses; they are opened again when needed."""
@@ -111,7 +115,7 @@ class Index:
             self._writing = None
 
     def drop(self) -> None:
-        """Remove the file; the next `open` begins a new one."""
+        """Remove the file; the next `open` begins a new one. On the event loop's thread, once the index is in use."""
         self.close()
         self._caches = Caches()
         for suffix in ("", "-wal", "-shm"):

@@ -41,7 +41,7 @@ class Writer:
         self._connection = connection
         self._flags = FlagSets(connection)
         self._numbers = Numbers.load(connection)
-        self._sweep_in = BATCHES_BETWEEN_SWEEPS
+        self._sweep_in = 1  # the first batch after opening sweeps
 
     def apply(self, batch: Batch) -> Applied:
         """Apply a batch; a delta of a mailbox that is not in the tree (any more) is left out."""
