@@ -21,7 +21,7 @@ from gateway.account.index import Index, is_corrupt
 from gateway.account.query import EmailQuery, QueryChanges, QueryResult, check_query, conditions_of
 from gateway.account.query_changes import evaluate_changes
 from gateway.account.records import Applied, Batch, Need, TextCriterion
-from gateway.account.results import Listings, evaluate, is_quick, key_of, normalized
+from gateway.account.results import MAX_ROWS_ON_LOOP, Listings, WalkTooLong, evaluate, is_quick, key_of, normalized
 from gateway.account.snapshot import Snapshot
 from gateway.account.sql import load_json
 from gateway.account.uploads import Uploads
@@ -128,7 +128,8 @@ class Account:
         query = normalized(query)
         with self.snapshot() as snapshot:
             if is_quick(snapshot, query, self._listings):
-                return evaluate(snapshot, query, self._listings)
+                with suppress(WalkTooLong):  # one Thread of thousands of emails
+                    return evaluate(snapshot, query, self._listings, max_rows=MAX_ROWS_ON_LOOP)
             journal = snapshot.journal
             kept = self._listings.peek(journal.epoch, key_of(query), journal.seqs["Email"])
         found: Found = {} if kept is not None and kept.is_complete else await self._search(query)

@@ -36,6 +36,7 @@ class Listing:
     is_complete: bool = False
     last: tuple[int, int] | None = None  # where the walk stopped: (received, num)
     threads: set[int] = field(default_factory=set)  # seen by the walk
+    rows_left: int | None = None  # how far the walk under way may go on
 
 
 class Listings:
@@ -121,11 +122,23 @@ def maintained_total(snapshot: Snapshot, query: EmailQuery) -> int | None:
     return None if row is None else int(row[0])
 
 
-def evaluate(snapshot: Snapshot, query: EmailQuery, listings: Listings, found: Found = _NOTHING) -> QueryResult:
-    """Answer Email/query; `found` is what the upstream said to `searches`."""
+class WalkTooLong(Exception):
+    """A walk met more rows than it may look at; it goes on from there the next time."""
+
+
+def evaluate(
+    snapshot: Snapshot,
+    query: EmailQuery,
+    listings: Listings,
+    found: Found = _NOTHING,
+    *,
+    max_rows: int | None = None,
+) -> QueryResult:
+    """Answer Email/query; `found` is what the upstream said to `searches`. Raise `WalkTooLong` past `max_rows`."""
     journal = snapshot.journal
     key = key_of(query)
     listing = listings.take(journal.epoch, key, journal.seqs["Email"])
+    listing.rows_left = max_rows
     try:
         return _evaluate(snapshot, query, listing, found)
     finally:
@@ -137,6 +150,7 @@ def complete(snapshot: Snapshot, query: EmailQuery, listings: Listings) -> array
     journal = snapshot.journal
     key = key_of(query)
     listing = listings.take(journal.epoch, key, journal.seqs["Email"])
+    listing.rows_left = None
     try:
         _reach(snapshot, query, listing, None, _NOTHING)
         return listing.nums
@@ -220,6 +234,10 @@ def _walk(snapshot: Snapshot, query: EmailQuery, listing: Listing, need: int, ma
         parameters = [-1 if row is None else row[0]]
     size = max(need - len(listing.nums), FIRST_WALK)
     while not listing.is_complete and len(listing.nums) < need:
+        if listing.rows_left is not None:
+            if listing.rows_left <= 0:
+                raise WalkTooLong
+            listing.rows_left -= size
         after = "" if listing.last is None else f" AND (received, {num}) {sign} (?, ?)"
         rows = load_json(
             snapshot.connection,

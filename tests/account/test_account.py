@@ -308,3 +308,12 @@ async def test_released_connections_come_back(account: Account) -> None:
         assert snapshot.email_at("Binbox", [1, 2]) == {1: "M1"}
         assert snapshot.flags("Binbox", 1, 5) == {1: (("\\Seen",), 1)}
         assert [tuple(one) for one in snapshot.locations(["M1"])["M1"]] == [("Binbox", 1)]
+
+
+async def test_a_thread_of_thousands_does_not_hold_the_loop(account: Account) -> None:
+    """A collapsed page that has to look past one huge Thread is finished in a thread, and is right."""
+    many = [message(uid, thread="Thuge") for uid in range(2, 5_000)]
+    await account.apply(arriving(message(1, thread="Told"), *many))
+    query = EmailQuery(filter=Condition(in_mailbox="Binbox"), collapse_threads=True, limit=50, calculate_total=True)
+    result = await account.query_emails(query)
+    assert (result.ids, result.total) == (["M4999", "M1"], 2)
