@@ -8,7 +8,7 @@ Rule 2: a synchronizing literal is followed by `WAIT`: nothing goes out until th
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -21,6 +21,7 @@ LITERAL_MINUS_OCTETS = 4_096  # RFC 7888 section 5
 _ATOM = re.compile(rb"[A-Za-z0-9!#$&'+,\-./:;<=>?@^_`|~]+")  # no `[`: some servers read a section into it
 _LINE_BREAKERS = re.compile(rb"[\r\n\0]")
 _QUOTABLE = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x7f]*")
+_FLAG = re.compile(r"\\?[!#$&'+,\-./0-9:;<=>?@A-Z\[^_`a-z|}~]+")
 _TO_ESCAPE = re.compile(rb'(["\\])')
 
 
@@ -119,23 +120,30 @@ class Line:
                 return self
         return self.literal(octets)
 
-    def literal(self, value: bytes) -> Line:
-        """Add octets as a literal."""
-        self._announce(len(value))
+    def flags(self, flags: Sequence[str]) -> Line:
+        """Add flags, separated by spaces; each is an atom, with a backslash before it or not."""
+        for flag in flags:
+            if not _FLAG.fullmatch(flag):
+                raise Unencodable("not a flag")
+        return self.raw(" ".join(flags))
+
+    def literal(self, value: bytes, *, is_binary: bool = False) -> Line:
+        """Add octets as a literal (`is_binary`: a literal8, RFC 3516)."""
+        self._announce(len(value), is_binary=is_binary)
         self._text.append(value)
         return self
 
-    def stream(self, value: Stream) -> Line:
+    def stream(self, value: Stream, *, is_binary: bool = False) -> Line:
         """Add a literal whose octets come while it is sent."""
-        self._announce(value.octets)
+        self._announce(value.octets, is_binary=is_binary)
         self._flush()
         self._pieces.append(value)
         return self
 
-    def _announce(self, octets: int) -> None:
+    def _announce(self, octets: int, *, is_binary: bool = False) -> None:
         mode = self._dialect.literals
         waits = mode is LiteralMode.SYNCHRONIZING or (mode is LiteralMode.MINUS and octets > LITERAL_MINUS_OCTETS)
-        self._text.append(b"{%d%s}\r\n" % (octets, b"" if waits else b"+"))
+        self._text.append(b"%s{%d%s}\r\n" % (b"~" if is_binary else b"", octets, b"" if waits else b"+"))
         if waits:
             self._flush()
             self._pieces.append(WAIT)

@@ -197,7 +197,7 @@ class Protocol:
             return True
         if command.alone or command.leads or len(others) >= MAX_IN_FLIGHT or any(other.alone for other in others):
             return False
-        return command.family is None or all(other.family != command.family for other in others)
+        return not any(command.conflicts(other) for other in others)
 
     def dialect(self) -> Dialect:
         """Return how commands are written now."""
@@ -255,10 +255,10 @@ class Protocol:
 
     def _receive_message(self, message: Message) -> None:
         takers = self._message_takers
-        is_contested = len(takers) > 1
-        for flight in takers:
-            if is_contested and not flight.command.covers(message):
-                continue
+        flight = next((flight for flight in takers if flight.command.covers(message)), None)
+        if flight is None and takers:
+            flight = next((flight for flight in takers if flight.command.takes_stray(message)), None)
+        if flight is not None:
             try:
                 if flight.command.on_message(message):
                     return

@@ -26,6 +26,22 @@ def parse(text: bytes | str) -> list[Range]:
     return normalize(ranges)
 
 
+def parse_ordered(text: bytes, limit: int) -> list[int]:
+    """List the uids of a set in the order they stand in, ranges upwards (RFC 4315: COPYUID). Raise ValueError."""
+    uids: list[int] = []
+    for piece in text.split(b","):
+        uids += expand(parse(piece), limit - len(uids))
+    return uids
+
+
+def parse_lenient(text: bytes) -> list[Range]:
+    """Like `parse`; what is no set is empty."""
+    try:
+        return parse(text)
+    except ValueError:
+        return []
+
+
 def normalize(ranges: Iterable[Range]) -> list[Range]:
     """Sort ranges and join those that touch."""
     out: list[Range] = []

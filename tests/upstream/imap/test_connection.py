@@ -335,8 +335,9 @@ async def test_late_reply_never_answers_the_next_command() -> None:
     async def script(peer: Peer) -> None:
         await peer.greet_and_select()
         first = await peer.expect(b"UID FETCH 1:2")
-        second = await peer.expect(b"UID FETCH 1:2")
+        await asyncio.sleep(0.05)
         peer.send(b"* 1 FETCH (UID 1 BODY[] {3}\r\nold)\r\n" + first + b" OK\r\n")
+        second = await peer.expect(b"UID FETCH 1:2")
         peer.send(b"* 1 FETCH (UID 1 BODY[] {3}\r\nnew)\r\n" + second + b" OK\r\n")
         await hang(peer)
 
@@ -349,6 +350,57 @@ async def test_late_reply_never_answers_the_next_command() -> None:
         cancelled.cancel()
         await connection.fetch("1:2", "BODY.PEEK[]", on_message=got.append)
         assert [message.sections[""] for message in got] == [b"new"]
+        connection.close()
+
+
+async def test_fetches_that_differ_fly_together() -> None:
+    """Other uids, flags against content, other sections: pipelined, and parted by what the answers hold."""
+
+    async def script(peer: Peer) -> None:
+        await peer.greet_and_select()
+        tags = [await peer.expect(b"UID FETCH") for _ in range(5)]
+        peer.send(
+            b"* 9 FETCH (UID 9 BODY[1] {1}\r\ni)\r\n* 3 FETCH (UID 3 FLAGS (c))\r\n* 5 FETCH (UID 5 RFC822.SIZE 5)\r\n"
+        )
+        peer.send(
+            b"* 9 FETCH (UID 9 BODY[2] {1}\r\nj)\r\n* 1 FETCH (UID 1 RFC822.SIZE 1)\r\n* 8 FETCH (UID 8 FLAGS ())\r\n"
+        )
+        peer.send(b"".join(tag + b" OK\r\n" for tag in tags))
+        await hang(peer)
+
+    async with serve(script) as server:
+        connection = await connect(server.endpoint)
+        await connection.select("INBOX")
+        news: list[Event] = []
+        connection.on_unsolicited = news.append
+        low, high, flags = [], [], []
+        one, two = [], []
+        await asyncio.gather(
+            connection.fetch("1:3", "RFC822.SIZE", on_message=lambda message: low.append(message.uid)),
+            connection.fetch([(4, 6)], "RFC822.SIZE", on_message=lambda message: high.append(message.uid)),
+            connection.fetch("1:6", "FLAGS", on_message=lambda message: flags.append(message.uid)),
+            connection.fetch_section(9, "1", sink=one.append),
+            connection.fetch_section(9, "2", sink=two.append),
+        )
+        assert (low, high, flags, one, two) == ([1], [5], [3], [b"i"], [b"j"])
+        assert [message.uid for message in news if isinstance(message, Message)] == [8]
+        connection.close()
+
+
+async def test_last_message_answers_an_open_set() -> None:
+    """`9:*` is answered with message 3 when there is no 9 (RFC 9051 section 9)."""
+
+    async def script(peer: Peer) -> None:
+        await peer.greet_and_select()
+        await peer.answer(b"UID FETCH 9:*", b"* 3 FETCH (UID 3 RFC822.SIZE 1)\r\n")
+        await hang(peer)
+
+    async with serve(script) as server:
+        connection = await connect(server.endpoint)
+        await connection.select("INBOX")
+        got: list[Message] = []
+        await connection.fetch("9:*", "RFC822.SIZE", on_message=got.append)
+        assert [message.uid for message in got] == [3]
         connection.close()
 
 

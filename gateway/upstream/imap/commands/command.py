@@ -8,7 +8,7 @@ Rule 3: when two commands could not tell their responses apart they share a `fam
 
 from __future__ import annotations
 
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from gateway.upstream.imap.encode import Dialect, Line
 from gateway.upstream.imap.errors import ProtocolViolation
@@ -42,12 +42,20 @@ class Command(Generic[T]):
         return False
 
     def on_message(self, message: Message) -> bool:
-        """Take a FETCH response; return whether it was this command's."""
+        """Take a FETCH response that this `covers`; return whether it was this command's indeed."""
         return False
 
     def covers(self, message: Message) -> bool:
-        """Tell whether a FETCH response may be an answer; asked when several commands could take it."""
+        """Tell whether a FETCH response is an answer to this."""
         return True
+
+    def takes_stray(self, message: Message) -> bool:
+        """Tell whether this takes a FETCH response that no command covers."""
+        return False
+
+    def conflicts(self, other: Command[Any]) -> bool:
+        """Tell whether the responses to this and to an earlier command in flight could be mixed up."""
+        return self.family is not None and self.family == other.family
 
     def abandon(self) -> None:
         """Go on claiming what is this command's, but hand nothing on: nobody waits any more."""

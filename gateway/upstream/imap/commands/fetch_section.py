@@ -1,9 +1,9 @@
 """UID FETCH of one section of one message, its octets handed on as they come (RFC 9051 6.4.5; BINARY: RFC 3516)."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from gateway.upstream.imap.commands.command import Command
+from gateway.upstream.imap.commands.message_command import MessageCommand
 from gateway.upstream.imap.encode import Dialect, Line, Unencodable
 from gateway.upstream.imap.errors import SectionMissing
 from gateway.upstream.imap.message import Message
@@ -14,22 +14,23 @@ _SECTION = re.compile(r"[A-Za-z0-9.]*(?: \([A-Za-z0-9 !#$&'*+./^_`|~-]*\))?")
 _ANNOUNCED_UID = re.compile(rb"[ (]UID (\d+) ")
 
 
-class FetchSection(Command[int]):
+class FetchSection(MessageCommand[int]):
     """Fetch a section into `write`. The result: how many octets it had."""
 
     verb = "FETCH"
-    takes_messages = True
 
     def __init__(
         self, uid: int, section: str, *, write: Callable[[bytes], None], partial: tuple[int, int] | None, binary: bool
     ) -> None:
         if not _SECTION.fullmatch(section):
             raise Unencodable("not a section")
+        super().__init__(str(uid), only_flags=False)
         self._uid, self._section = uid, section
         self._write = write
         self._partial = partial
         self._name = "BINARY" if binary else "BODY"
         self._key = section.partition(" (")[0].upper()
+        self.section = f"{self._name}[{self._key}]"
         self._octets: int | None = None
         self._found = False
 
@@ -50,17 +51,17 @@ class FetchSection(Command[int]):
         self._write(octets)
 
     def covers(self, message: Message) -> bool:
-        return message.uid == self._uid
+        return message.uid == self._uid and self._key in self._told(message)
+
+    def _told(self, message: Message) -> Mapping[str, bytes | None]:
+        return message.binary if self._name == "BINARY" else message.sections
 
     def abandon(self) -> None:
         self._write = _ignore
 
     def on_message(self, message: Message) -> bool:
-        told = message.binary if self._name == "BINARY" else message.sections
-        if message.uid != self._uid or self._key not in told:
-            return False
         if self._octets is None:
-            octets = told[self._key]
+            octets = self._told(message)[self._key]
             if octets is None:
                 return True
             self._octets = len(octets)
