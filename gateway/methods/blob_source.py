@@ -10,7 +10,8 @@ message in a mailbox "p<section>_<email id>". So every part that Email/parse sho
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from gateway.account.account import Account
@@ -40,24 +41,26 @@ class BlobTooLarge(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """An open blob. `chunks` may be iterated once; it raises BlobNotFound where the blob vanishes half-way."""
+    """An open blob. `chunks` is iterated once, and closed; it raises BlobNotFound where the blob vanishes half-way."""
 
     id: str
-    chunks: AsyncIterator[bytes]
+    chunks: AsyncGenerator[bytes, None]
     size_octets: int | None = None  # None: not known before the end
     type: str | None = None  # what is known of its media type; a download says its own
     name: str | None = None
 
 
-async def open_blob(account: Account, blob_id: str) -> Blob:
-    """Open a blob of this account for reading. Raise BlobNotFound."""
-    return await _open(account, blob_id, depth=0)
+async def open_blob(account: Account, blob_id: str) -> Blob | None:
+    """Open a blob of this account for a download; None: there is no such blob."""
+    try:
+        return await _open(account, blob_id, depth=0)
+    except BlobNotFound:
+        return None
 
 
 async def read_blob(account: Account, blob_id: str, *, max_octets: int) -> bytes:
     """Return a whole blob. Raise BlobNotFound, or BlobTooLarge past `max_octets`."""
-    blob = await open_blob(account, blob_id)
-    return await _read(blob, max_octets)
+    return await _read(await _open(account, blob_id, depth=0), max_octets)
 
 
 def parts_of(blob_id: str) -> str:
@@ -85,20 +88,20 @@ async def _open(account: Account, blob_id: str, *, depth: int) -> Blob:
     if row is None:
         raise BlobNotFound(blob_id)
     if ref.kind == "message":
-        chunks = account.backend.stream_section(row.id, WHOLE)
-        return Blob(blob_id, await _begun(chunks, blob_id), row.size_octets, "message/rfc822")
+        chunks = await _begun(account.backend.stream_section(row.id, WHOLE), "binary", blob_id)
+        return Blob(blob_id, chunks, row.size_octets, "message/rfc822")
     part = _part(row.structure, ref.section)
     if part is None:
         raise BlobNotFound(blob_id)
-    chunks = _decoded(account.backend.stream_section(row.id, part.section), part.encoding)
-    return Blob(blob_id, await _begun(chunks, blob_id), size_of(part), part.type, part.name)
+    chunks = await _begun(account.backend.stream_section(row.id, part.section), part.encoding, blob_id)
+    return Blob(blob_id, chunks, size_of(part), part.type, part.name)
 
 
 async def _open_upload(account: Account, blob_id: str, ref: BlobRef) -> Blob:
     upload = await account.uploads.open(account.id, ref.digest)
     if upload is None:
         raise BlobNotFound(blob_id)
-    return Blob(blob_id, upload.chunks(), upload.size_octets, upload.type)
+    return Blob(blob_id, await _begun(upload.chunks(), "binary", blob_id), upload.size_octets, upload.type)
 
 
 async def _open_nested(account: Account, blob_id: str, ref: BlobRef, depth: int) -> Blob:
@@ -127,48 +130,50 @@ def _part(root: Part | None, section: str) -> Part | None:
     return next((part for part in root.walk() if part.section == section and not part.is_multipart), None)
 
 
-async def _begun(chunks: AsyncIterator[bytes], blob_id: str) -> AsyncIterator[bytes]:
-    """Wait for the first chunk, so that a message that is gone is an answer and not a broken one."""
+async def _begun(source: AsyncIterator[bytes], encoding: str, blob_id: str) -> AsyncGenerator[bytes, None]:
+    """Wait for the first octets, so that a message that is gone is an answer and not a broken one."""
+    chunks = _stream(source, encoding, blob_id)
+    await anext(chunks)
+    return chunks
+
+
+async def _stream(source: AsyncIterator[bytes], encoding: str, blob_id: str) -> AsyncGenerator[bytes, None]:
+    """Yield b"" when the first octets are there, then all of them, decoded. Closing this closes the source."""
+    decode, is_begun = decoder(encoding), False
     try:
-        first = await anext(chunks, b"")
-    except SectionVanished:
-        raise BlobNotFound(blob_id) from None
-    return _rest(first, chunks, blob_id)
-
-
-async def _rest(first: bytes, chunks: AsyncIterator[bytes], blob_id: str) -> AsyncIterator[bytes]:
-    if first:
-        yield first
-    try:
-        async for chunk in chunks:
-            yield chunk
-    except SectionVanished:
-        raise BlobNotFound(blob_id) from None
-
-
-async def _decoded(chunks: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
-    decode = decoder(encoding)
-    async for chunk in chunks:
-        if octets := decode.feed(chunk):
+        async for chunk in source:
+            if not is_begun:
+                is_begun = True
+                yield b""
+            if octets := decode.feed(chunk):
+                yield octets
+        if not is_begun:
+            yield b""
+        if octets := decode.finish():
             yield octets
-    if octets := decode.finish():
-        yield octets
+    except SectionVanished:
+        raise BlobNotFound(blob_id) from None
+    finally:
+        # It may hold a connection to the upstream; garbage collection would give that back too late.
+        if isinstance(source, AsyncGenerator):
+            await source.aclose()
 
 
-async def _one(octets: bytes) -> AsyncIterator[bytes]:
+async def _one(octets: bytes) -> AsyncGenerator[bytes, None]:
     if octets:
         yield octets
 
 
 async def _read(blob: Blob, max_octets: int) -> bytes:
-    if blob.size_octets is not None and blob.size_octets > max_octets:
-        raise BlobTooLarge(blob.id)
-    octets = bytearray()
-    async for chunk in blob.chunks:
-        octets += chunk
-        if len(octets) > max_octets:
+    async with aclosing(blob.chunks) as chunks:
+        if blob.size_octets is not None and blob.size_octets > max_octets:
             raise BlobTooLarge(blob.id)
-    return bytes(octets)
+        octets = bytearray()
+        async for chunk in chunks:
+            octets += chunk
+            if len(octets) > max_octets:
+                raise BlobTooLarge(blob.id)
+        return bytes(octets)
 
 
 async def _parse(octets: bytes) -> ParsedMessage:

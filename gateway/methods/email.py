@@ -8,6 +8,7 @@ Rule 3: an Email that vanishes meanwhile is `notFound`, not half an object.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from gateway.jmap.arguments import Argument, check_arguments
 from gateway.jmap.declare import DataType
 from gateway.jmap.errors import MethodError
 from gateway.jmap.method import Arguments, Context
-from gateway.jmap.objects.email import DEFAULT_BODY_PROPERTIES, EMAIL
+from gateway.jmap.objects.email import EMAIL
 from gateway.methods import standard
 from gateway.methods.email_body import (
     BodyPlan,
@@ -39,6 +40,9 @@ from gateway.methods.reach import KNOWN
 
 # Of sections, as sent, that one call may bring into memory: some clients ask for the bodies of a whole screen.
 MAX_SECTION_OCTETS = 100_000_000
+
+# Decoding more than this takes longer than the event loop may stand still; less is not worth a thread.
+RENDERED_AT_ONCE_OCTETS = 256 * 1024
 
 BODY_ARGUMENTS: Mapping[str, Argument] = {
     # Null for "the default": not in its type, but there is only one thing it can mean.
@@ -57,7 +61,7 @@ async def get(context: Context, arguments: Arguments) -> Arguments:
     account = standard.account_of(context, checked["accountId"], EMAIL.capability)
     names = checked["properties"]
     shape = email_shape(EMAIL.default_properties() if names is None else ["id", *names], context.using)
-    wanted = Wanted(shape, part_shape(checked["bodyProperties"] or DEFAULT_BODY_PROPERTIES), ValueOptions.of(checked))
+    wanted = Wanted(shape, part_shape(checked["bodyProperties"]), ValueOptions.of(checked))
     ids = standard.requested_ids(context, checked["ids"])
     if ids is None:
         at_most = context.limits.max_objects_in_get
@@ -105,12 +109,18 @@ async def _show(account: Account, rows: Mapping[str, EmailRow], wanted: Wanted) 
     sections = await account.backend.load_sections(requests) if requests else {}
     asked = {request.email_id for request in requests}
     answered = {email_id for email_id, _section in sections}
-    shown = []
-    for id, row in rows.items():
-        if (wanted.shape.body and id not in plans) or (id in asked and id not in answered):
-            continue
-        shown.append(render(row, plans.get(id), wanted, _of(sections, id), _blob_ids(id)))
-    return shown
+    present = {
+        id: row
+        for id, row in rows.items()
+        if (id in plans or not wanted.shape.body) and (id in answered or id not in asked)
+    }
+
+    def render_all() -> list[dict[str, Any]]:
+        return [render(row, plans.get(id), wanted, _of(sections, id), _blob_ids(id)) for id, row in present.items()]
+
+    if sum(map(len, sections.values())) <= RENDERED_AT_ONCE_OCTETS:
+        return render_all()
+    return await asyncio.to_thread(render_all)
 
 
 def render(

@@ -6,6 +6,7 @@ Rule 2: blobs are read and parsed one after another: one message is in memory at
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -17,14 +18,14 @@ from gateway.account.records import EmailRow
 from gateway.jmap import types
 from gateway.jmap.arguments import Argument, check_arguments
 from gateway.jmap.method import Arguments, Context
-from gateway.jmap.objects.email import DEFAULT_BODY_PROPERTIES, EMAIL
+from gateway.jmap.objects.email import EMAIL
 from gateway.message.body import flatten, has_attachment
 from gateway.message.parse import ParsedMessage
 from gateway.message.preview import preview
 from gateway.message.summary import summarize
 from gateway.methods import standard
 from gateway.methods.blob_source import BlobNotFound, BlobTooLarge, parse_blob, parts_of
-from gateway.methods.email import BODY_ARGUMENTS, Wanted, render
+from gateway.methods.email import BODY_ARGUMENTS, RENDERED_AT_ONCE_OCTETS, Wanted, render
 from gateway.methods.email_body import ValueOptions, body_value, octets_to_ask, plan_body
 from gateway.methods.email_shape import email_shape, part_shape
 
@@ -66,7 +67,7 @@ async def parse(context: Context, arguments: Arguments) -> Arguments:
     names = DEFAULT_PROPERTIES if checked["properties"] is None else checked["properties"]
     wanted = Wanted(
         email_shape(names, context.using),
-        part_shape(checked["bodyProperties"] or DEFAULT_BODY_PROPERTIES),
+        part_shape(checked["bodyProperties"]),
         ValueOptions.of(checked),
     )
     parsed: dict[str, Any] = {}
@@ -81,7 +82,7 @@ async def parse(context: Context, arguments: Arguments) -> Arguments:
             not_parsable.append(blob_id)
         else:
             if message.fields:
-                parsed[blob_id] = show(message, blob_id, size_octets, wanted)
+                parsed[blob_id] = await _shown(message, blob_id, size_octets, wanted)
             else:
                 # Without one header field it is no message, whatever it is (RFC 5322 section 3.6).
                 not_parsable.append(blob_id)
@@ -91,6 +92,12 @@ async def parse(context: Context, arguments: Arguments) -> Arguments:
         "notParsable": not_parsable or None,
         "notFound": not_found or None,
     }
+
+
+async def _shown(message: ParsedMessage, blob_id: str, size_octets: int, wanted: Wanted) -> dict[str, Any]:
+    if size_octets <= RENDERED_AT_ONCE_OCTETS:
+        return show(message, blob_id, size_octets, wanted)
+    return await asyncio.to_thread(show, message, blob_id, size_octets, wanted)
 
 
 def show(message: ParsedMessage, blob_id: str, size_octets: int, wanted: Wanted) -> dict[str, Any]:

@@ -95,11 +95,6 @@ class MailboxSource:
             # Top level first; then the children of one parent stay together.
             "parentId": lambda row, fold: row.facts.parent_id or "",
             "role": lambda row, fold: row.facts.role or "",
-            "isSubscribed": lambda row, fold: row.facts.is_subscribed,
-            "totalEmails": lambda row, fold: row.total_emails,
-            "unreadEmails": lambda row, fold: row.unread_emails,
-            "totalThreads": lambda row, fold: row.total_threads,
-            "unreadThreads": lambda row, fold: row.unread_threads,
         },
         strings=frozenset({"name"}),
         arguments={

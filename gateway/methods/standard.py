@@ -89,7 +89,7 @@ def requested_ids(context: Context, ids: Sequence[str] | None, *, argument: str 
     # Before duplicates go: what is counted is what the client sent.
     if len(ids) > context.limits.max_objects_in_get:
         raise too_large(context, argument)
-    return list(dict.fromkeys(resolve_id(context, id) for id in ids))
+    return list(dict.fromkeys([resolve_id(context, id) for id in ids] if context.created_ids else ids))
 
 
 def too_large(context: Context, argument: str) -> MethodError:

@@ -120,7 +120,9 @@ class _Plan(Generic[R]):
         self.records: Mapping[str, R] = {}
         self.used: set[str] = set()  # the properties that filter and sort look at
         self._rules, self._arguments = rules, checked
-        self._orders = parse_sort(checked["sort"], declared.sort_properties, strings=rules.strings)
+        # A type may sort by more than its RFC demands.
+        sortable = declared.sort_properties | rules.sort_keys.keys()
+        self._orders = parse_sort(checked["sort"], sortable, strings=rules.strings)
         self.used.update(order.property for order in self._orders)
         self._matches: Predicate[R] = _everything
 

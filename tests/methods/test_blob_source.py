@@ -7,7 +7,7 @@ from base64 import encodebytes
 import pytest
 
 from gateway.methods import blob_source
-from gateway.methods.blob_source import BlobNotFound, BlobTooLarge, open_blob, read_blob
+from gateway.methods.blob_source import Blob, BlobTooLarge, open_blob, read_blob
 from tests.methods.world import World
 
 LETTER = """Subject: inside
@@ -38,6 +38,12 @@ def carrying(letter: str, encoding: str = "7bit") -> str:
     )
 
 
+async def opened(world: World, blob_id: str) -> Blob:
+    blob = await open_blob(world.account, blob_id)
+    assert blob is not None
+    return blob
+
+
 async def read(world: World, blob_id: str) -> bytes:
     return await read_blob(world.account, blob_id, max_octets=1_000_000)
 
@@ -45,7 +51,7 @@ async def read(world: World, blob_id: str) -> bytes:
 async def test_whole_message(world: World) -> None:
     """The blob of an Email is the message as it is, with its size, and never more in memory than a chunk."""
     id = await world.deliver(carrying(LETTER))
-    blob = await open_blob(world.account, f"m_{id}")
+    blob = await opened(world, f"m_{id}")
     chunks = [chunk async for chunk in blob.chunks]
     assert b"".join(chunks) == world.messages[id]
     assert len(chunks) > 10
@@ -55,7 +61,7 @@ async def test_whole_message(world: World) -> None:
 async def test_part(world: World) -> None:
     """The blob of a part is its content without the transfer encoding."""
     id = await world.deliver(LETTER)
-    blob = await open_blob(world.account, f"p2_{id}")
+    blob = await opened(world, f"p2_{id}")
     assert (blob.type, blob.name) == ("application/octet-stream", "a.bin")
     assert await read(world, f"p2_{id}") == b"\0\1\2\3\4"
     assert await read(world, f"p1_{id}") == b"text inside"
@@ -64,16 +70,16 @@ async def test_part(world: World) -> None:
 async def test_known_size(world: World) -> None:
     """The size is told before the octets where it is known without reading them."""
     id = await world.deliver(LETTER)
-    assert (await open_blob(world.account, f"p1_{id}")).size_octets == 11
-    assert (await open_blob(world.account, f"p2_{id}")).size_octets is None
+    assert (await opened(world, f"p1_{id}")).size_octets == 11
+    assert (await opened(world, f"p2_{id}")).size_octets is None
     await world.call("Email/get", ids=[id])
-    assert (await open_blob(world.account, f"p2_{id}")).size_octets == 5
+    assert (await opened(world, f"p2_{id}")).size_octets == 5
 
 
 async def test_upload(world: World) -> None:
     """An upload is read as it was put."""
     blob_id = world.uploads.add(b"x" * 5000, "text/plain")
-    blob = await open_blob(world.account, blob_id)
+    blob = await opened(world, blob_id)
     assert (blob.size_octets, blob.type) == (5000, "text/plain")
     assert await read(world, blob_id) == b"x" * 5000
 
@@ -101,8 +107,7 @@ async def test_not_found(world: World) -> None:
     id = await world.deliver(LETTER)
     deep = "p1_" * 40 + id
     for blob_id in ("m_nothing", "p1_nothing", f"p9_{id}", f"p1-1_{id}", f"u_{'0' * 64}", "nonsense", id, "", deep):
-        with pytest.raises(BlobNotFound):
-            await open_blob(world.account, blob_id)
+        assert await open_blob(world.account, blob_id) is None
 
 
 async def test_vanished(world: World) -> None:
@@ -111,8 +116,7 @@ async def test_vanished(world: World) -> None:
     await world.call("Email/get", ids=[id])
     world.gone.add(id)
     for blob_id in (f"m_{id}", f"p2_{id}"):
-        with pytest.raises(BlobNotFound):
-            await open_blob(world.account, blob_id)
+        assert await open_blob(world.account, blob_id) is None
 
 
 async def test_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,5 +127,19 @@ async def test_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
             await read_blob(world.account, blob_id, max_octets=4)
     monkeypatch.setattr(blob_source, "MAX_PARSED_OCTETS", 10)
     outer = await world.deliver(carrying(LETTER))
-    with pytest.raises(BlobNotFound):
-        await open_blob(world.account, f"p1_p2_{outer}")
+    assert await open_blob(world.account, f"p1_p2_{outer}") is None
+
+
+async def test_closes_its_source(world: World) -> None:
+    """A download that is given up, read or not, gives its connection back at once."""
+    id = await world.deliver(LETTER)
+    for chunks_read in (0, 1):
+        blob = await opened(world, f"p2_{id}")
+        for _ in range(chunks_read):
+            await anext(blob.chunks)
+        assert world.streaming == 1
+        await blob.chunks.aclose()
+        assert world.streaming == 0
+    with pytest.raises(BlobTooLarge):
+        await read_blob(world.account, f"m_{id}", max_octets=1)
+    assert world.streaming == 0

@@ -426,3 +426,30 @@ async def test_state_of_the_list(world: World) -> None:
     assert response["state"] == (await world.call("Email/get", ids=[]))["state"]
     changes = await world.call("Email/changes", sinceState=response["state"])
     assert changes["updated"] == changes["created"] == []
+
+
+async def test_large_bodies(world: World) -> None:
+    """Bodies too large to be decoded on the event loop come out the same."""
+    id = await world.deliver("Subject: x\n\n" + "lorem ipsum\n" * 50_000)
+    email = await one(world, id, properties=["bodyValues"], fetchTextBodyValues=True)
+    assert email["bodyValues"]["1"]["value"] == "lorem ipsum\n" * 50_000
+    response = await world.call("Email/parse", blobIds=[f"m_{id}"], fetchTextBodyValues=True)
+    assert response["parsed"][f"m_{id}"]["bodyValues"] == email["bodyValues"]
+
+
+async def test_too_much_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More body values than one call may bring into memory are requestTooLarge."""
+    monkeypatch.setattr("gateway.methods.email.MAX_SECTION_OCTETS", 20)
+    ids = [await world.deliver("Subject: x\n\nsome text\n") for _ in range(2)]
+    await world.call("Email/get", ids=ids[:1], fetchTextBodyValues=True)
+    with pytest.raises(MethodError) as raised:
+        await world.call("Email/get", ids=ids, fetchTextBodyValues=True)
+    assert raised.value.kind == "requestTooLarge"
+
+
+async def test_no_body_properties(world: World) -> None:
+    """An empty list of bodyProperties is an empty list, null is the default."""
+    id = await world.deliver(PLAIN)
+    assert (await one(world, id, properties=["textBody"], bodyProperties=[]))["textBody"] == [{}]
+    (part,) = (await one(world, id, properties=["textBody"], bodyProperties=None))["textBody"]
+    assert len(part) == 10

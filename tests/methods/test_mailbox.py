@@ -111,6 +111,10 @@ async def test_filter(world: World, filter: Any, expected: set[str]) -> None:
             ["inbox", "trash", "work", "beta", "deep", "alpha"],
         ),
         (
+            {"sort": [{"property": "parentId"}, {"property": "name"}]},
+            ["inbox", "trash", "work", "deep", "alpha", "beta"],
+        ),
+        (
             {"sort": [{"property": "name"}], "sortAsTree": True},
             ["inbox", "trash", "work", "alpha", "beta", "deep"],
         ),

@@ -74,6 +74,7 @@ class World:
         self.calls: Counter[str] = Counter()
         self.requests: list[SectionRequest] = []
         self.needs: list[Need] = []
+        self.streaming = 0  # sections that are being read
         self.uploads = Uploads()
         self._uid = 0
         self._parsed: dict[str, ParsedMessage] = {}
@@ -214,8 +215,12 @@ class World:
         if not self._has(email_id):
             raise SectionVanished
         octets = self._section(email_id, section)
-        for at in range(0, len(octets), 7):
-            yield octets[at : at + 7]
+        self.streaming += 1
+        try:
+            for at in range(0, len(octets), 7):
+                yield octets[at : at + 7]
+        finally:
+            self.streaming -= 1
 
     async def search(self, criterion: TextCriterion, mailbox_ids: frozenset[str] | None) -> set[str]:
         self.calls["search"] += 1
