@@ -189,11 +189,15 @@ def _sync(options: argparse.Namespace) -> int:
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> int:
-    """Run to the end. An `OSError` or a `ValueError` whose text is for people is told; others are faults of ours."""
+    """Run to the end. What went wrong is told in a line; the traceback only to whoever asks for it."""
     try:
         result = asyncio.run(work)
-    except (OSError, RuntimeError, ValueError) as error:
-        print(f"jmap-gateway: {error or type(error).__name__}", file=sys.stderr)
+    except Exception as error:
+        if os.environ.get("JMAP_GATEWAY_LOG__LEVEL") == "debug":
+            raise
+        print(f"jmap-gateway: {str(error) or type(error).__name__}", file=sys.stderr)
+        if not isinstance(error, OSError | ValueError):
+            print("JMAP_GATEWAY_LOG__LEVEL=debug shows where it went wrong.", file=sys.stderr)
         return FAILED
     return result if isinstance(result, int) and not isinstance(result, bool) else OK
 

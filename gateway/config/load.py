@@ -66,7 +66,12 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         faults.append(Fault(key, what, fix))
     if faults:
         raise ConfigError(source, faults)
-    return replace(config, http=replace(config.http, public_url=public_url(config)), warnings=tuple(warnings))
+    return replace(
+        config,
+        http=replace(config.http, public_url=public_url(config)),
+        upstreams={name: _in_the_clear(upstream) for name, upstream in config.upstreams.items()},
+        warnings=tuple(warnings),
+    )
 
 
 def public_url(config: Config) -> str:
@@ -75,6 +80,14 @@ def public_url(config: Config) -> str:
         return config.http.public_url
     scheme = "https" if config.http.tls_cert else "http"
     return f"{scheme}://{Listen(config.http.listen.host, config.http.listen.port)}"
+
+
+def _in_the_clear(upstream: Upstream) -> Upstream:
+    """Return the upstream with STARTTLS left out where `tls` says so."""
+    if upstream.tls != "none":
+        return upstream
+    given = {name: getattr(upstream, name) for name in ("imap", "smtp", "sieve")}
+    return replace(upstream, **{n: a._replace(security="none") for n, a in given.items() if a is not None})
 
 
 def _override(document: dict[str, Any], environ: Mapping[str, str], faults: list[Fault]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
 
-class StoreError(Exception):
+class StoreError(OSError):
     """The store cannot be used. The text says why and what to do."""
 
 

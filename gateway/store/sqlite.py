@@ -64,7 +64,7 @@ class SqliteStore:
         return cls(connection, thread, lock)
 
     async def close(self) -> None:
-        await self._run(lambda connection: connection.close())
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
         self._thread.shutdown(wait=False)
         os.close(self._lock)
 
@@ -142,20 +142,24 @@ def _open(data_dir: Path) -> tuple[sqlite3.Connection, int]:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         _migrate(connection, data_dir / FILE)
-    except BlockingIOError:
-        os.close(lock)
-        raise StoreError(f"{data_dir} is in use by another gateway; stop it, or choose another data_dir") from None
-    except OSError as error:
+    except BaseException as error:
         if lock >= 0:
             os.close(lock)
-        raise StoreError(f"{data_dir} cannot be used ({error.strerror}); check its owner and permissions") from None
-    except sqlite3.DatabaseError as error:
-        os.close(lock)
-        raise StoreError(f"{data_dir / FILE} cannot be used ({error}); restore it from a backup") from None
-    except StoreError:
-        os.close(lock)
-        raise
+        raise _reason(error, data_dir) from None
     return connection, lock
+
+
+def _reason(error: BaseException, data_dir: Path) -> BaseException:
+    """Return what to raise: why the store cannot be opened, and what to do."""
+    if isinstance(error, StoreError):
+        return error
+    if isinstance(error, BlockingIOError):
+        return StoreError(f"{data_dir} is in use by another gateway; stop it, or choose another data_dir")
+    if isinstance(error, OSError):
+        return StoreError(f"{data_dir} cannot be used ({error.strerror}); check its owner and permissions")
+    if isinstance(error, sqlite3.DatabaseError):
+        return StoreError(f"{data_dir / FILE} cannot be used ({error}); restore it from a backup")
+    return error
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:

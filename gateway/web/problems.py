@@ -80,7 +80,7 @@ def _http(error: web.HTTPException) -> web.Response:
         return web.Response(
             status=error.status, headers={h: error.headers[h] for h in ("Location",) if h in error.headers}
         )
-    headers = {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else None
+    headers: dict[str, str] = {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else {}
     return problem(error.status, _DETAILS.get(error.status, error.reason), headers=headers)
 
 

@@ -1,0 +1,248 @@
+"""The configuration: the contract with whoever writes one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import Address, Config, ConfigError, Listen, load
+from gateway.secret import Secret
+
+ROOT = Path(__file__).parent.parent
+MAIN = '[upstreams.main]\nimap = "imaps://imap.example.com"\n'
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "gateway.toml"
+    path.write_text(text)
+    return path
+
+
+def loaded(tmp_path: Path, text: str, **environ: str) -> Config:
+    return load(write(tmp_path, text), environ)
+
+
+def faults(tmp_path: Path, text: str, **environ: str) -> dict[str, str]:
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, text, **environ)
+    return {fault.key: f"{fault.what}; {fault.fix}" for fault in caught.value.faults}
+
+
+def test_shipped_files_agree() -> None:
+    """The complete file shows the defaults: it means the same as the minimal one."""
+    complete, minimal = (load(ROOT / "config" / name, {}) for name in ("gateway.toml", "minimal.toml"))
+    assert complete == minimal
+    assert not complete.warnings
+
+
+def test_complete_file_names_every_key() -> None:
+    """No setting is left out of config/gateway.toml."""
+    from dataclasses import fields
+
+    from gateway.config.sections import SECTIONS, Upstream
+
+    text = (ROOT / "config" / "gateway.toml").read_text()
+    for section in (*SECTIONS.values(), Upstream):
+        for key in fields(section):
+            if "check" in key.metadata:
+                assert f"{key.name} = " in text or f"{key.name}_file = " in text, key.name
+
+
+def test_defaults(tmp_path: Path) -> None:
+    """The numbers of the issue are the defaults."""
+    config = loaded(tmp_path, MAIN)
+    assert config.http.listen == Listen("127.0.0.1", 8080)
+    assert config.http.public_url == "http://127.0.0.1:8080"
+    assert config.limits.core() == {
+        "max_size_upload": 50_000_000,
+        "max_size_request": 10_000_000,
+        "max_concurrent_requests": 16,
+        "max_concurrent_upload": 8,
+        "max_calls_in_request": 64,
+        "max_objects_in_get": 1000,
+        "max_objects_in_set": 1000,
+    }
+    main = config.upstreams["main"]
+    assert main.domains == ("*",)
+    assert main.imap == Address("imap.example.com", 993, "tls")
+    assert main.max_staleness_s == 5.0
+
+
+def test_all_faults_at_once(tmp_path: Path) -> None:
+    """Every fault is told in one go, with its key and the fix."""
+    text = """
+strict_usng = true
+[http]
+listen = "8080"
+cors_origins = ["https://a.example/path"]
+[limits]
+max_size_upload = "50 parsec"
+max_calls_in_request = true
+[upstreams.main]
+imap = "imap.example.com"
+auth = "pasword"
+"""
+    found = faults(tmp_path, text)
+    assert set(found) == {
+        "strict_usng",
+        "http.listen",
+        "http.cors_origins",
+        "limits.max_size_upload",
+        "limits.max_calls_in_request",
+        "upstreams.main.imap",
+        "upstreams.main.auth",
+    }
+    assert "did you mean strict_using?" in found["strict_usng"]
+    assert 'did you mean "password"?' in found["upstreams.main.auth"]
+    assert '"imaps://HOST"' in found["upstreams.main.imap"]
+
+
+def test_no_upstream(tmp_path: Path) -> None:
+    """A gateway in front of nothing does not start."""
+    assert "upstreams" in faults(tmp_path, "")
+
+
+def test_upstream_without_imap(tmp_path: Path) -> None:
+    """imap is the one required key, and the error shows how to write it."""
+    assert "imaps://imap.example.com" in faults(tmp_path, '[upstreams.a]\ndomains = ["*"]\n')["upstreams.a.imap"]
+
+
+def test_not_toml(tmp_path: Path) -> None:
+    assert "line 1" in faults(tmp_path, "listen = = 3")["syntax"]
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(tmp_path / "none.toml", {})
+
+
+@pytest.mark.parametrize(
+    ("url", "tls", "expected"),
+    [
+        ("imap://h", "verify", Address("h", 143, "starttls")),
+        ("imaps://h:1993", "verify", Address("h", 1993, "tls")),
+        ("imap://[::1]:143", "verify", Address("::1", 143, "starttls")),
+        ("imap://127.0.0.1", "none", Address("127.0.0.1", 143, "none")),
+    ],
+)
+def test_imap_addresses(tmp_path: Path, url: str, tls: str, expected: Address) -> None:
+    """imap:// means STARTTLS, unless tls is "none"."""
+    upstream = loaded(tmp_path, f'[upstreams.m]\nimap = "{url}"\ntls = "{tls}"\n').upstreams["m"]
+    assert upstream.imap == expected
+
+
+def test_tls_none_with_imaps_is_refused(tmp_path: Path) -> None:
+    assert "upstreams.m.imap" in faults(tmp_path, '[upstreams.m]\nimap = "imaps://h"\ntls = "none"\n')
+
+
+def test_plaintext_over_the_network_is_warned_of(tmp_path: Path) -> None:
+    config = loaded(tmp_path, '[upstreams.m]\nimap = "imap://mail.example.com"\ntls = "none"\n')
+    assert any("unencrypted" in warning for warning in config.warnings)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "gateway.example.com",
+        "/jmap",
+        "ftp://h",
+        "https://h/?a=b",
+        "https://h/#x",
+        "https://h/.well-known/jmap",
+        "http:///x",
+    ],
+)
+def test_public_url_must_be_absolute_and_plain(tmp_path: Path, url: str) -> None:
+    """A wrong public_url breaks every client silently, so it is refused at start."""
+    assert "http.public_url" in faults(tmp_path, f'[http]\npublic_url = "{url}"\n{MAIN}')
+
+
+def test_public_url_loses_its_slash(tmp_path: Path) -> None:
+    assert loaded(tmp_path, f'[http]\npublic_url = "https://h/mail/"\n{MAIN}').http.public_url == "https://h/mail"
+
+
+def test_public_url_is_needed_where_it_cannot_be_known(tmp_path: Path) -> None:
+    assert "http.public_url" in faults(tmp_path, f'[http]\nlisten = "0.0.0.0:80"\n{MAIN}')
+
+
+def test_http_on_the_network_is_warned_of(tmp_path: Path) -> None:
+    config = loaded(tmp_path, f'[http]\nlisten = "0.0.0.0:80"\npublic_url = "http://jmap.example.com"\n{MAIN}')
+    assert any("unencrypted" in warning for warning in config.warnings)
+
+
+def test_redis_is_accepted_and_told_of(tmp_path: Path) -> None:
+    config = loaded(tmp_path, f'[store]\nredis_url = "redis://h"\n{MAIN}')
+    assert any("not available yet" in warning for warning in config.warnings)
+
+
+def test_environment_overrides_the_file(tmp_path: Path) -> None:
+    """Text from the environment is read as whatever type its key has."""
+    config = loaded(
+        tmp_path,
+        MAIN,
+        JMAP_GATEWAY_HTTP__LISTEN="[::1]:9000",
+        JMAP_GATEWAY_HTTP__CORS_ORIGINS="https://a.example, https://b.example",
+        JMAP_GATEWAY_LIMITS__MAX_OBJECTS_IN_GET="7",
+        JMAP_GATEWAY_STRICT_USING="true",
+        JMAP_GATEWAY_UPSTREAMS__MAIN__MAX_STALENESS_S="0.5",
+        JMAP_GATEWAY_PASSWORD="not a setting",
+        HOME="/root",
+    )
+    assert config.http.listen == Listen("::1", 9000)
+    assert config.http.cors_origins == ("https://a.example", "https://b.example")
+    assert config.limits.max_objects_in_get == 7
+    assert config.strict_using
+    assert config.upstreams["main"].max_staleness_s == 0.5
+
+
+def test_environment_alone_is_enough() -> None:
+    config = load(None, {"JMAP_GATEWAY_UPSTREAMS__X__IMAP": "imaps://h"})
+    assert list(config.upstreams) == ["x"]
+
+
+def test_environment_finds_an_upstream_with_a_dash(tmp_path: Path) -> None:
+    config = loaded(
+        tmp_path, '[upstreams.My-Mail]\nimap = "imaps://a"\n', JMAP_GATEWAY_UPSTREAMS__MY_MAIL__IMAP="imaps://b"
+    )
+    assert config.upstreams["My-Mail"].imap.host == "b"
+
+
+def test_unknown_environment_variable_is_a_fault(tmp_path: Path) -> None:
+    assert "did you mean listen?" in faults(tmp_path, MAIN, JMAP_GATEWAY_HTTP__LISTN="x:1")["http.listn"]
+
+
+def test_secret_from_a_file(tmp_path: Path) -> None:
+    """A secret's file may end in a line end, and nothing of it prints."""
+    (tmp_path / "pw").write_text("hunter2\n")
+    text = f'{MAIN}auth = "master"\nmaster_login = "m"\nmaster_password_file = "{tmp_path}/pw"\n'
+    config = loaded(tmp_path, text)
+    assert config.upstreams["main"].master_password == Secret("hunter2")
+    assert "hunter2" not in repr(config)
+
+
+def test_secret_twice_is_a_fault(tmp_path: Path) -> None:
+    text = f'{MAIN}auth = "master"\nmaster_login = "m"\nmaster_password = "a"\nmaster_password_file = "b"\n'
+    assert "upstreams.main.master_password_file" in faults(tmp_path, text)
+
+
+def test_faults_never_show_a_secret(tmp_path: Path) -> None:
+    text = '[upstreams.main]\nimap = "imaps://ann:hunter2@h"\nauth = "master"\nmaster_password = 4711\n'
+    assert not any("hunter2" in text or "4711" in text for text in faults(tmp_path, text).values())
+
+
+def test_one_domain_one_upstream(tmp_path: Path) -> None:
+    text = MAIN + '[upstreams.other]\nimap = "imaps://b"\n'
+    assert "[upstreams.main] has it too" in faults(tmp_path, text)["upstreams.other.domains"]
+
+
+def test_tls_needs_both_files(tmp_path: Path) -> None:
+    (tmp_path / "c").write_text("x")
+    assert "http.tls_key" in faults(tmp_path, f'[http]\ntls_cert = "{tmp_path}/c"\n{MAIN}')
+
+
+def test_master_needs_its_login(tmp_path: Path) -> None:
+    assert set(faults(tmp_path, f'{MAIN}auth = "master"\n')) == {
+        "upstreams.main.master_login",
+        "upstreams.main.master_password",
+    }
