@@ -59,6 +59,7 @@ class Account:
         self.is_personal, self.is_read_only = is_personal, is_read_only
         self.capabilities: dict[str, dict[str, Any]] = capabilities or {}
         self.uploads = uploads
+        self.path = path
         self._index = Index(path)
         self._listings = Listings()
         self._batches: asyncio.Queue[tuple[Batch, asyncio.Future[Applied]]] = asyncio.Queue(MAX_WAITING_BATCHES)

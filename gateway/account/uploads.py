@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 
-class Upload(NamedTuple):
-    digest: str  # SHA-256 of the octets, in hex
-    size_octets: int
-    type: str
+class Upload(Protocol):
+    """What has been stored."""
+
+    @property
+    def digest(self) -> str:
+        """Return the SHA-256 of the octets, in hex."""
+
+    @property
+    def size_octets(self) -> int: ...
+    @property
+    def type(self) -> str: ...
 
 
 class OpenUpload(Protocol):
     """One upload, open for reading."""
 
-    size_octets: int
-    type: str
+    @property
+    def size_octets(self) -> int: ...
+    @property
+    def type(self) -> str: ...
 
     def chunks(self) -> AsyncIterator[bytes]:
         """Yield the octets in order."""

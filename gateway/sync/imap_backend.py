@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from gateway.account.account import Account
 from gateway.account.backend import SectionRequest
@@ -18,8 +18,17 @@ from gateway.upstream.imap import Pool
 class ImapBackend:
     """The upstream behind one account. Owns the pool and the background work; `close()` ends both."""
 
-    def __init__(self, account: Account, pool: Pool, *, max_staleness_s: float, meter: Meter | None = None) -> None:
-        self._link = Link(account, pool, meter)
+    def __init__(
+        self,
+        account: Account,
+        pool: Pool,
+        *,
+        max_staleness_s: float,
+        meter: Meter | None = None,
+        on_refused: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_refused` is called when the upstream refuses a login that it accepted before."""
+        self._link = Link(account, pool, meter, on_refused)
         self._refresher = Refresher(self._link, max_staleness_s=max_staleness_s)
         self._schedule = Schedule(self._link)
 

@@ -35,7 +35,7 @@ async def index_mailbox(link: Link, row: MailboxRow) -> None:
         await _read_windows(
             link,
             connection,
-            row.facts.id,
+            row,
             missing(present, known),
             light_items(facts.identity, has_modseq=facts.tier is not Tier.NEITHER and bool(mark.highestmodseq)),
         )
@@ -55,7 +55,7 @@ async def read_new(link: Link, row: MailboxRow, first: int) -> None:
         present = await connection.search([f"UID {first}:*"])
         new = missing(present, [(1, first - 1)])
         items = light_items(facts.identity, has_modseq=facts.tier is not Tier.NEITHER)
-        await _read_windows(link, connection, row.facts.id, new, items)
+        await _read_windows(link, connection, row, new, items)
     if new:
         moved_on = replace(mark, uidnext=new[-1][1] + 1, exists=mark.exists + count(new))
         await link.account.apply(Batch(deltas=[MailboxDelta(row.facts.id, mark=moved_on)]))
@@ -73,7 +73,7 @@ async def _begin(link: Link, row: MailboxRow, selected: Selected) -> Mark:
     return mark
 
 
-async def _read_windows(link: Link, connection: Connection, mailbox_id: str, uids: list[Range], items: str) -> None:
+async def _read_windows(link: Link, connection: Connection, row: MailboxRow, uids: list[Range], items: str) -> None:
     """Fetch and apply window after window: some on their way from the server, one on its way into the index."""
     facts = await link.facts()
     read = reader(facts.identity)
@@ -85,6 +85,7 @@ async def _read_windows(link: Link, connection: Connection, mailbox_id: str, uid
 
     ahead: list[asyncio.Task[list[NewMessage]]] = []
     applying: asyncio.Task[object] | None = None
+    done, total = 0, count(uids)
     todo = iter(windows(uids, WINDOW))
     try:
         while True:
@@ -95,10 +96,11 @@ async def _read_windows(link: Link, connection: Connection, mailbox_id: str, uid
             messages = await ahead.pop(0)
             if applying is not None:
                 await applying
-            batch = Batch(deltas=[MailboxDelta(mailbox_id, messages)], is_bulk=True)
+            batch = Batch(deltas=[MailboxDelta(row.facts.id, messages)], is_bulk=True)
             applying = asyncio.create_task(link.account.apply(batch))
+            done += len(messages)
             if link.meter is not None:
-                link.meter.indexed(len(messages))
+                link.meter.indexed(row.facts.name, done, total)
         if applying is not None:
             await applying
     finally:

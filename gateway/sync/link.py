@@ -5,7 +5,7 @@ Rule 1: within sync an upstream fault is an `ImapError`; it becomes a `MethodErr
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,13 +19,19 @@ from gateway.upstream.imap import AuthenticationFailed, CommandFailed, Connectio
 
 
 class Meter(Protocol):
-    """Who counts what sync does."""
+    """Who counts what sync does. Calls are made on the event loop and must be cheap."""
 
     def swept(self, seconds: float, changed_mailboxes: int) -> None:
         """One look at all mailboxes is over, its changes in the index."""
 
-    def indexed(self, messages: int) -> None:
-        """So many messages were met for the first time."""
+    def failed(self) -> None:
+        """A sweep could not be made."""
+
+    def answered(self, age_s: float) -> None:
+        """A request is answered from an index that was equal to the upstream so long ago."""
+
+    def indexed(self, mailbox: str, done: int, total: int) -> None:
+        """Of a mailbox's `total` messages new to the index, `done` have been read."""
 
     def audited(self, found: int) -> None:
         """A full comparison of one mailbox found so many differences that no resync had told of."""
@@ -49,9 +55,15 @@ class Facts:
 class Link:
     """What every part of sync needs of one account."""
 
-    def __init__(self, account: Account, pool: Pool, meter: Meter | None = None) -> None:
+    def __init__(
+        self,
+        account: Account,
+        pool: Pool,
+        meter: Meter | None = None,
+        on_refused: Callable[[], None] = lambda: None,
+    ) -> None:
         self.account, self.meter = account, meter
-        self._pool = pool
+        self._pool, self._on_refused = pool, on_refused
         self._facts: Facts | None = None
         self.has_work = True  # something may lack its details
 
@@ -60,10 +72,14 @@ class Link:
         self, mailbox: str | None = None, *, read_only: bool = True, select: bool = True
     ) -> AsyncIterator[Connection]:
         """Borrow a connection, as `Pool.connection` says; `mailbox` is a path. Raises ImapError."""
-        async with self._pool.connection(mailbox, read_only=read_only, select=select) as connection:
-            if self._facts is None:
-                self._facts = Facts.of(connection)
-            yield connection
+        try:
+            async with self._pool.connection(mailbox, read_only=read_only, select=select) as connection:
+                if self._facts is None:
+                    self._facts = Facts.of(connection)
+                yield connection
+        except AuthenticationFailed:
+            self._on_refused()
+            raise
 
     async def facts(self) -> Facts:
         """Return what the upstream offers, connecting if nothing is known yet."""

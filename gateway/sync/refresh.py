@@ -22,7 +22,7 @@ from gateway.sync.link import Facts, Link
 from gateway.sync.plan import Seen, Step, plan
 from gateway.sync.resync import UidsVoid, changed_since, scan
 from gateway.sync.tree import KnownMailbox, Listed, Namespaces, Tree, build_tree
-from gateway.upstream.imap import CommandFailed, Connection, ListEntry
+from gateway.upstream.imap import CommandFailed, Connection, ImapError, ListEntry
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,8 @@ class Refresher:
             if self._running is None:
                 self._running = asyncio.create_task(self._run())
             await asyncio.shield(self._running)
+        if self._link.meter is not None:
+            self._link.meter.answered(time.monotonic() - self._fresh_at)
 
     def vouch(self) -> None:
         """Take the index for fresh as of now (a watcher says so)."""
@@ -69,14 +71,18 @@ class Refresher:
             await asyncio.gather(self._running, return_exceptions=True)
 
     async def _run(self) -> None:
-        begun = time.monotonic()
+        begun, meter = time.monotonic(), self._link.meter
         try:
             changed = await self._sweep()
+        except ImapError:
+            if meter is not None:
+                meter.failed()
+            raise
         finally:
             self._running = None
         self._fresh_at = begun
-        if self._link.meter is not None:
-            self._link.meter.swept(time.monotonic() - begun, changed)
+        if meter is not None:
+            meter.swept(time.monotonic() - begun, changed)
 
     async def _sweep(self) -> int:
         facts = await self._link.facts()

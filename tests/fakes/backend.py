@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 from gateway.account.account import Account
 from gateway.account.backend import SectionRequest, SectionVanished
 from gateway.account.records import Batch, EmailDetail, Need, TextCriterion
-from gateway.account.uploads import OpenUpload, Upload
+from gateway.account.uploads import OpenUpload
 
 
 class FakeBackend:
@@ -60,17 +61,23 @@ class FakeBackend:
         self.is_closed = True
 
 
+class Stored(NamedTuple):
+    digest: str
+    size_octets: int
+    type: str
+
+
 class FakeUploads:
     """Uploads in memory."""
 
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str], tuple[bytes, str]] = {}
 
-    async def put(self, account_id: str, chunks: AsyncIterable[bytes], type: str = "") -> Upload:
+    async def put(self, account_id: str, chunks: AsyncIterable[bytes], type: str = "") -> Stored:
         data = b"".join([chunk async for chunk in chunks])
         digest = sha256(data).hexdigest()
         self.kept[account_id, digest] = (data, type)
-        return Upload(digest, len(data), type)
+        return Stored(digest, len(data), type)
 
     async def open(self, account_id: str, digest: str) -> OpenUpload | None:
         kept = self.kept.get((account_id, digest))

@@ -1,0 +1,7 @@
+"""Puts the parts together. The only package that knows all of them."""
+
+from gateway.server.probe import probe
+from gateway.server.serve import serve
+from gateway.server.sync import sync_account
+
+__all__ = ["probe", "serve", "sync_account"]

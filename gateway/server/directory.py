@@ -1,0 +1,128 @@
+"""The accounts that are open on this node: opened when a caller comes, closed after a while without one.
+
+Rule 1: an account is opened once, however many requests come for it at the same time.
+Rule 2: the newest proven credentials of a caller serve all further logins upstream; they are kept in memory only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.account.account import Account
+from gateway.account.uploads import Uploads
+from gateway.auth.caller import Caller
+from gateway.jmap.capability import MAIL, mail_account_capability
+from gateway.jmap.objects.email import EMAIL
+from gateway.server.upstreams import Provider
+from gateway.sync.imap_backend import ImapBackend
+from gateway.sync.link import Meter
+from gateway.upstream.imap import Credentials
+
+IDLE_S = 1800.0  # without a request: longer than a mail client waits between two looks
+RELEASE_S = 60.0  # without a request: the index's own connections come back in a millisecond
+LOOK_ROUND_S = 30.0
+
+
+@dataclass(slots=True)
+class _Entry:
+    credentials: Credentials
+    used_at_s: float
+    opening: asyncio.Task[Mapping[str, Account]] = field(init=False)
+    accounts: Mapping[str, Account] | None = None
+    is_released: bool = False
+
+
+class Directory:
+    """Opens and closes accounts. `forget` is called with an account id when its credentials were refused upstream."""
+
+    def __init__(
+        self,
+        *,
+        data_dir: Path,
+        providers: Mapping[str, Provider],
+        uploads: Uploads,
+        meter: Meter | None = None,
+        forget: Callable[[str], None] = lambda _account_id: None,
+    ) -> None:
+        self._directory = data_dir / "accounts"
+        self._providers, self._uploads, self._meter, self._forget = providers, uploads, meter, forget
+        self._entries: dict[str, _Entry] = {}
+
+    async def accounts_of(self, caller: Caller) -> Mapping[str, Account]:
+        """Return the accounts of a caller by id, open."""
+        entry = self._entries.get(caller.account_id)
+        if entry is None:
+            entry = _Entry(caller.credentials, time.monotonic())
+            entry.opening = asyncio.create_task(self._open(caller, entry))
+            self._entries[caller.account_id] = entry
+        entry.credentials, entry.used_at_s, entry.is_released = caller.credentials, time.monotonic(), False
+        if entry.accounts is None:
+            try:
+                entry.accounts = await asyncio.shield(entry.opening)
+            except BaseException:
+                if entry.opening.done() and self._entries.get(caller.account_id) is entry:
+                    del self._entries[caller.account_id]
+                raise
+        return entry.accounts
+
+    def accounts(self) -> list[Account]:
+        """Return every account that is open."""
+        return [account for entry in self._entries.values() for account in (entry.accounts or {}).values()]
+
+    async def close_idle(self) -> None:
+        """Close what nobody uses, again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_ROUND_S)
+            now = time.monotonic()
+            for account_id, entry in list(self._entries.items()):
+                if entry.accounts is None:
+                    continue
+                if now - entry.used_at_s > IDLE_S:
+                    del self._entries[account_id]
+                    await _close(entry)
+                elif now - entry.used_at_s > RELEASE_S and not entry.is_released:
+                    entry.is_released = True
+                    for account in entry.accounts.values():
+                        account.release()
+
+    async def aclose(self) -> None:
+        """Close every account."""
+        entries, self._entries = list(self._entries.values()), {}
+        await asyncio.gather(*map(_close, entries))
+
+    async def _open(self, caller: Caller, entry: _Entry) -> Mapping[str, Account]:
+        provider = self._providers[caller.upstream]
+        await asyncio.to_thread(self._directory.mkdir, mode=0o700, parents=True, exist_ok=True)
+        account = Account(
+            id=caller.account_id,
+            name=caller.login,
+            login=caller.login,
+            path=self._directory / f"{caller.account_id}.db",
+            make_backend=lambda account: ImapBackend(
+                account,
+                provider.pool(lambda: entry.credentials),
+                max_staleness_s=provider.config.max_staleness_s,
+                meter=self._meter,
+                on_refused=lambda: self._forget(caller.account_id),
+            ),
+            uploads=self._uploads,
+            is_read_only=True,  # no method changes mail yet
+            capabilities={
+                MAIL: mail_account_capability(
+                    email_sort_options=EMAIL.sort_properties, may_create_top_level_mailbox=False
+                )
+            },
+        )
+        await account.open()
+        return {account.id: account}
+
+
+async def _close(entry: _Entry) -> None:
+    with contextlib.suppress(Exception):  # an account that never opened is told to whoever opened it
+        for account in (await entry.opening).values():
+            await account.aclose()

@@ -1,0 +1,87 @@
+"""`jmap-gateway probe`: log in upstream and say in plain words what works and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.config import Config
+from gateway.metrics import Metrics
+from gateway.secret import Secret
+from gateway.server.upstreams import Provider, providers
+from gateway.sync.identity import Identity
+from gateway.sync.link import Facts
+from gateway.sync.plan import Tier
+from gateway.upstream.imap import Connection, Credentials, PasswordCredentials
+
+_TIERS = {
+    Tier.QRESYNC: "QRESYNC: changes, new and vanished mail in one round trip. The best there is.",
+    Tier.CONDSTORE: "CONDSTORE: changed flags and new mail at once; vanished mail costs a listing of uids.",
+    Tier.NEITHER: "neither CONDSTORE nor QRESYNC: all flags of a mailbox are compared to find what changed.",
+}
+_IDENTITIES = {
+    Identity.OBJECTID: "the server's own ids (OBJECTID).",
+    Identity.GMAIL: "Gmail's message ids.",
+    Identity.GUID: "Dovecot's GUIDs: they survive moves and renames.",
+    Identity.FIELDS: "header fields, date and size: copies with the same of all these are taken for one Email.",
+}
+_WANTED = {
+    "LIST-STATUS": "every look at the mailboxes costs a command for each of them",
+    "SPECIAL-USE": "roles (Sent, Trash, …) are guessed from the mailboxes' names",
+    "IDLE": "new mail is seen only when the gateway asks",
+    "NOTIFY": "only one mailbox at a time tells of new mail by itself",
+    "PREVIEW": "previews are made from the first part of each message",
+    "BINARY": "sizes of attachments are learnt by reading them",
+    "MOVE": "mail is moved by copying and expunging",
+    "UIDPLUS": "the gateway has to look for what it has just stored",
+    "ESEARCH": "search results take more octets",
+}
+
+
+async def probe(config: Config, login: str, password: Secret, out: Callable[[str], None]) -> int:
+    """Print what the upstream of `login` offers. Raise `ValueError` or `OSError` with a text for people."""
+    provider = provider_of(config, login)
+    address = provider.endpoint
+    out(f"{login} belongs to the upstream {provider.config.name}, {address.host}:{address.port} ({address.security}).")
+    connection = await provider.log_in(credentials_of(provider, login, password))
+    try:
+        await _tell(connection, out)
+    finally:
+        await connection.logout()
+    return 0
+
+
+async def _tell(connection: Connection, out: Callable[[str], None]) -> None:
+    facts = Facts.of(connection)
+    name = " ".join(connection.server_id.get(key, "") for key in ("name", "version")).strip()
+    out(f"Logged in. The server calls itself {name or '(nothing)'}.")
+    out(f"It offers: {' '.join(sorted(connection.capabilities))}")
+    out("")
+    out(f"Changes are found by {_TIERS[facts.tier]}")
+    out(f"Emails are recognised by {_IDENTITIES[facts.identity]}")
+    entries = await connection.list_mailboxes(returns=("SPECIAL-USE",))
+    out(f"It has {len(entries)} mailboxes.")
+    out("JMAP clients get: urn:ietf:params:jmap:core, urn:ietf:params:jmap:mail (reading).")
+    missing = [f"  {item}: {effect}" for item, effect in _WANTED.items() if item not in connection.capabilities]
+    out("Nothing is missing." if not missing else "Missing, and what that costs:")
+    for line in missing:
+        out(line)
+
+
+def provider_of(config: Config, login: str) -> Provider:
+    """Return the upstream that serves a login. Raise ValueError where none does."""
+    upstreams = providers(config, Metrics())
+    _local, at, domain = login.rpartition("@")
+    wanted = domain.lower() if at else "*"
+    for domains in (wanted, "*"):
+        for provider in upstreams.values():
+            if domains in provider.config.domains:
+                return provider
+    raise ValueError(f'no upstream serves {wanted}: add it to the "domains" of one, or let one have "*"')
+
+
+def credentials_of(provider: Provider, login: str, password: Secret) -> Credentials:
+    """Return what the gateway would log in with for this login."""
+    settings = provider.config
+    if settings.auth == "master" and settings.master_login and settings.master_password:
+        return PasswordCredentials(settings.master_login, settings.master_password, authzid=login)
+    return PasswordCredentials(login, password)

@@ -1,0 +1,167 @@
+"""One running gateway: listeners in front, accounts behind, and what has to be done every now and then."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import aiohttp
+
+from gateway.account.account import Account
+from gateway.auth.login import Authenticator
+from gateway.auth.userinfo import login_of_token
+from gateway.config import Config
+from gateway.jmap.dispatch import Dispatcher
+from gateway.jmap.limits import Limits
+from gateway.jmap.method import Registry
+from gateway.methods import register
+from gateway.methods.blob_source import Blob, BlobNotFound, open_blob
+from gateway.metrics import Metrics
+from gateway.secret import Secret
+from gateway.server.directory import Directory
+from gateway.server.meter import SyncMeter
+from gateway.server.upstreams import Provider, providers, upstream_login
+from gateway.store.sqlite import SqliteStore
+from gateway.store.uploads import Uploads
+from gateway.upstream.imap import Credentials
+from gateway.web.admin import make_admin_app
+from gateway.web.app import make_app
+from gateway.web.listener import Listener, tls_context
+from gateway.web.proxy import Proxies
+from gateway.web.site import Site
+
+log = logging.getLogger(__name__)
+
+SWEEP_UPLOADS_S = 300.0
+# The index of a large mailbox is read as a hundred thousand small values at a time: collecting garbage as often as
+# CPython does by default costs more than parsing.
+GC_THRESHOLDS = (50_000, 20, 50)
+
+
+async def serve(config: Config) -> None:
+    """Run the gateway until SIGTERM or SIGINT. Raise `OSError` or `ValueError` where it cannot start."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stopping.set)
+    for warning in config.warnings:
+        log.warning("configuration", extra={"warning": warning})
+    async with running(config) as (host, port):
+        log.info("listening", extra={"host": host, "port": port, "public_url": config.http.public_url})
+        await stopping.wait()
+        log.info("stopping")
+
+
+@asynccontextmanager
+async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
+    """Start everything; yield the address of the public listener; stop everything, last things first."""
+    gc.set_threshold(*GC_THRESHOLDS)
+    metrics = Metrics()
+    upstreams = providers(config, metrics)
+    store = await SqliteStore.open(config.store.data_dir)
+    try:
+        uploads = Uploads(
+            store,
+            config.store.data_dir / "uploads",
+            lifetime_s=config.limits.upload_lifetime_h * 3600,
+            quota_octets=config.limits.upload_quota,
+        )
+        async with aiohttp.ClientSession() as http:
+            authenticator = await _authenticator(config, upstreams, store, metrics, http)
+            directory = Directory(
+                data_dir=config.store.data_dir,
+                providers=upstreams,
+                uploads=uploads,
+                meter=SyncMeter(metrics),
+                forget=authenticator.forget,
+            )
+            metrics.gauge("accounts_open", "Accounts that are open", lambda: len(directory.accounts()))
+            metrics.gauge("index_octets", "Size of the open indexes", lambda: _index_octets(directory.accounts()))
+            site = _site(config, metrics, authenticator, directory)
+            tls = None
+            if config.http.tls_cert is not None and config.http.tls_key is not None:
+                tls = tls_context(config.http.tls_cert, config.http.tls_key)
+            reasons: list[str] = ["starting"]
+            public = Listener(make_app(site), config.http.listen.host, config.http.listen.port, tls)
+            admin = Listener(
+                make_admin_app(metrics, lambda: reasons), config.admin.listen.host, config.admin.listen.port
+            )
+            chores = [asyncio.create_task(directory.close_idle()), asyncio.create_task(_sweep_uploads(uploads))]
+            try:
+                await admin.start()
+                address = await public.start()
+                reasons.clear()
+                yield address
+                reasons.append("stopping")
+            finally:
+                for chore in chores:
+                    chore.cancel()
+                await asyncio.gather(*chores, return_exceptions=True)
+                await public.stop()
+                await authenticator.aclose()
+                await directory.aclose()
+                await admin.stop()
+    finally:
+        await store.close()
+
+
+async def _authenticator(
+    config: Config,
+    upstreams: Mapping[str, Provider],
+    store: SqliteStore,
+    metrics: Metrics,
+    http: aiohttp.ClientSession,
+) -> Authenticator:
+    async def verify(upstream: str, credentials: Credentials) -> None:
+        await upstreams[upstream].verify(credentials)
+
+    async def ask_login(upstream: str, token: Secret) -> str | None:
+        url = config.upstreams[upstream].oauth_userinfo_url
+        return await login_of_token(http, url, token) if url is not None else None
+
+    return Authenticator(
+        [upstream_login(upstream) for upstream in config.upstreams.values()],
+        verify,
+        account_key=await store.key("account id"),
+        cache_s=config.auth.cache_s,
+        login_of_token=ask_login,
+        on_login=metrics.login_done,
+    )
+
+
+def _site(config: Config, metrics: Metrics, authenticator: Authenticator, directory: Directory) -> Site:
+    limits = Limits(**config.limits.core())
+    registry = Registry()
+    register(registry)
+    return Site(
+        public_url=config.http.public_url,
+        authenticator=authenticator,
+        accounts_of=directory.accounts_of,
+        dispatcher=Dispatcher(registry, limits, strict_using=config.strict_using, on_call=metrics.method_done),
+        limits=limits,
+        open_blob=_open_blob,
+        metrics=metrics,
+        proxies=Proxies(config.http.trusted_proxies),
+        cors_origins=config.http.cors_origins,
+    )
+
+
+async def _open_blob(account: Account, blob_id: str) -> Blob | None:
+    try:
+        return await open_blob(account, blob_id)
+    except BlobNotFound:
+        return None
+
+
+async def _sweep_uploads(uploads: Uploads) -> None:
+    while True:
+        await uploads.sweep()
+        await asyncio.sleep(SWEEP_UPLOADS_S)
+
+
+def _index_octets(accounts: Sequence[Account]) -> int:
+    return sum(account.path.stat().st_size for account in accounts if account.path.exists())
