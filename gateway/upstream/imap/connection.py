@@ -14,20 +14,19 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Any, TypeVar
 
-from gateway.upstream.imap import login, uidset
+from gateway.upstream.imap import listing, login, uidset
 from gateway.upstream.imap.backlog import Backlog
 from gateway.upstream.imap.commands.command import Command
 from gateway.upstream.imap.commands.fetch import Fetch
 from gateway.upstream.imap.commands.fetch_section import FetchSection
 from gateway.upstream.imap.commands.idle import Idle
-from gateway.upstream.imap.commands.list import ListMailboxes
 from gateway.upstream.imap.commands.logout import Logout
 from gateway.upstream.imap.commands.namespace import NamespaceCommand
 from gateway.upstream.imap.commands.noop import Noop
 from gateway.upstream.imap.commands.search import Search, to_ranges
 from gateway.upstream.imap.commands.select import Select, Unselect
 from gateway.upstream.imap.commands.status import StatusCommand
-from gateway.upstream.imap.errors import CommandFailed, CommandNo, Disconnected, ImapError, Timeout
+from gateway.upstream.imap.errors import CommandNo, Disconnected, ImapError, Timeout
 from gateway.upstream.imap.events import Event
 from gateway.upstream.imap.mailbox import ListEntry, Namespaces, Range, Selected, StatusItems
 from gateway.upstream.imap.message import Message
@@ -42,12 +41,6 @@ from gateway.upstream.tls import Endpoint
 T = TypeVar("T")
 Uids = str | Sequence[Range]
 Sink = Callable[[bytes], Awaitable[None] | None]
-
-_RETURNS = {"SPECIAL-USE": "SPECIAL-USE", "SUBSCRIBED": "LIST-EXTENDED", "CHILDREN": "LIST-EXTENDED"}
-_RETURNS["MYRIGHTS"] = "LIST-MYRIGHTS"
-# STATUS items that are sent only where this capability is offered; all others always.
-_STATUS_ITEMS = {"HIGHESTMODSEQ": "CONDSTORE", "MAILBOXID": "OBJECTID", "SIZE": "STATUS=SIZE", "X-GUID": "X-GUID"}
-MAX_STATUS_AT_ONCE = 256  # tasks that wait for STATUS where there is no LIST-STATUS
 
 
 class Connection:
@@ -193,49 +186,7 @@ class Connection:
         selectable mailbox, pipelined. A mailbox whose STATUS failed has `status` None. What the server does not offer
         by its capabilities is left out, not sent.
         """
-        offered = self.capabilities
-        is_extended = bool({"LIST-EXTENDED", "IMAP4REV2"} & offered) and "no-list-return" not in self.quirks
-        options = [name for name in returns if _RETURNS.get(name) in offered] if is_extended else []
-        items = self.status_items(status)
-        is_status_told = is_extended and bool({"LIST-STATUS", "IMAP4REV2"} & offered)
-        if items and is_status_told:
-            options.append(f"STATUS ({' '.join(items)})")
-        try:
-            entries = await self.run(ListMailboxes(reference, pattern, options=options))
-        except CommandFailed:
-            if not options:
-                raise
-            self.quirks.see("no-list-return")
-            return await self.list_mailboxes(reference, pattern, returns=returns, status=status)
-        if "SUBSCRIBED" in returns and "SUBSCRIBED" not in options:
-            subscribed = await self.run(ListMailboxes(reference, pattern, subscribed=True))
-            names = {entry.name for entry in subscribed if "\\noselect" not in entry.attributes}
-            for entry in entries:
-                if entry.name in names:
-                    entry.attributes |= {"\\subscribed"}
-        if items and not is_status_told:
-            await self._add_status(entries, items)
-        return entries
-
-    async def _add_status(self, entries: Sequence[ListEntry], items: Sequence[str]) -> None:
-        async def ask(entry: ListEntry) -> None:
-            try:
-                entry.status = await self.status(entry.name, items)
-            except CommandFailed:
-                entry.status = None
-
-        selectable = [entry for entry in entries if entry.is_selectable]
-        for start in range(0, len(selectable), MAX_STATUS_AT_ONCE):
-            async with asyncio.TaskGroup() as tasks:
-                for entry in selectable[start : start + MAX_STATUS_AT_ONCE]:
-                    tasks.create_task(ask(entry))
-
-    def status_items(self, items: Sequence[str]) -> list[str]:
-        """Return those STATUS items that the server offers."""
-        offered = self.capabilities | {""}
-        if self.offers_guid:
-            offered |= {"X-GUID"}
-        return [item for item in items if _STATUS_ITEMS.get(item, "") in offered]
+        return await listing.list_mailboxes(self, reference, pattern, returns=returns, status=status)
 
     @property
     def offers_guid(self) -> bool:
@@ -253,7 +204,7 @@ class Connection:
 
     async def status(self, name: str, items: Sequence[str]) -> StatusItems:
         """Ask STATUS of one mailbox. An item the server does not offer or leaves out is absent."""
-        told = await self.run(StatusCommand(name, self.status_items(items)))
+        told = await self.run(StatusCommand(name, listing.status_items(self, items)))
         if not told:
             self.quirks.see("status-without-items")
         return told

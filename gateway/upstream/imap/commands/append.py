@@ -34,9 +34,11 @@ class Append(Command[Appended]):
         octets: int,
         flags: Sequence[str] = (),
         internaldate_s: int | None = None,
+        has_utf8_headers: bool = False,
     ) -> None:
         self._name, self._message, self._octets = name, message, octets
         self._flags, self._internaldate_s = flags, internaldate_s
+        self._has_utf8_headers = has_utf8_headers
 
     def line(self, dialect: Dialect) -> Line:
         line = Line(dialect, "APPEND ").mailbox(self._name).raw(" ")
@@ -44,13 +46,15 @@ class Append(Command[Appended]):
             line.raw("(").flags(self._flags).raw(") ")
         if self._internaldate_s is not None:
             line.raw(f"{format_internaldate(self._internaldate_s)} ")
-        if dialect.utf8:
+        # Only where it must be: Courier 5.0 enables UTF8=ACCEPT and answers this form with NO.
+        is_utf8 = self._has_utf8_headers and dialect.utf8
+        if is_utf8:
             line.raw("UTF8 (")
         if isinstance(self._message, bytes):
-            line.literal(self._message, is_binary=dialect.utf8)
+            line.literal(self._message, is_binary=is_utf8)
         else:
-            line.stream(Stream(self._octets, self._message), is_binary=dialect.utf8)
-        return line.raw(")") if dialect.utf8 else line
+            line.stream(Stream(self._octets, self._message), is_binary=is_utf8)
+        return line.raw(")") if is_utf8 else line
 
     def result(self, status: Status) -> Appended:
         words = status.arguments.split() if status.code == "APPENDUID" else []
