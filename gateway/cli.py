@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import getpass
+import json
 import os
 import sys
 from collections.abc import Coroutine, Sequence
@@ -109,6 +111,7 @@ examples:
         epilog=f"{PASSWORD}\nexample:\n  jmap-gateway sync --config config/gateway.toml ann@example.com\n",
     )
     _add_account(sync)
+    sync.add_argument("--json", action="store_true", help="print what it took as a line of JSON on standard output")
     sync.set_defaults(run=_sync)
     return parser
 
@@ -182,10 +185,18 @@ def _sync(options: argparse.Namespace) -> int:
     from gateway import server
 
     bar = ProgressBar()
-    try:
-        return _run(server.sync_account(config, options.user, password, bar.show))
-    finally:
-        bar.end()
+
+    async def index() -> None:
+        try:
+            done = await server.sync_account(config, options.user, password, bar.show)
+        finally:
+            bar.end()
+        if options.json:
+            print(json.dumps(dataclasses.asdict(done)))
+        else:
+            print(f"{done.messages:,} messages in {done.mailboxes} mailboxes, {done.seconds:.1f} s")
+
+    return _run(index())
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> int:
