@@ -81,6 +81,9 @@ def _nobody(result: Any, error: BaseException | None) -> None:
     """Take what nobody waits for."""
 
 
+_NOBODY = Flight(Command(), _nobody)
+
+
 class Protocol:
     """The state of one connection. The coat feeds `receive` and sends what `next_output` gives."""
 
@@ -255,10 +258,12 @@ class Protocol:
 
     def _receive_message(self, message: Message) -> None:
         takers = self._message_takers
-        flight = next((flight for flight in takers if flight.command.covers(message)), None)
-        if flight is None and takers:
-            flight = next((flight for flight in takers if flight.command.takes_stray(message)), None)
-        if flight is not None:
+        for flight in takers:  # the hot path: no generators here
+            if flight.command.covers(message):
+                break
+        else:
+            flight = next((flight for flight in takers if flight.command.takes_stray(message)), _NOBODY)
+        if flight is not _NOBODY:
             try:
                 if flight.command.on_message(message):
                     return

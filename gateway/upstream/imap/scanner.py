@@ -27,10 +27,11 @@ OpenLiteral = Callable[[bytes, int], LiteralSink | None]  # (the line up to the 
 
 _LITERAL = re.compile(rb"(?:^|[ (])~?\{(\d{1,12})\+?\}$")
 _STATUS = re.compile(rb"\* (?:OK|NO|BAD|BYE|PREAUTH)\b", re.IGNORECASE)
+_FETCH = re.compile(rb"\* \d+ FETCH \(")
 _UIDS = re.compile(rb"\* (?:SEARCH|SORT|ESEARCH|VANISHED|THREAD) ", re.IGNORECASE)
 _TAIL = 24  # octets in which a literal's announcement fits
 _BRACE = 0x7D
-_LF = 0x0A
+_LF, _SPACE = 0x0A, 0x20
 
 
 class Scanner:
@@ -68,7 +69,12 @@ class Scanner:
             if end - pos > MAX_LINE_OCTETS:
                 _check_line(data[start : start + 16], end - pos)
             if end > pos and data[end - 1] == _BRACE:
-                octets = _announced(data[start : start + 16], data[max(pos, end - _TAIL) : end])
+                brace = data.rfind(b"{", pos, end)
+                digits = data[brace + 1 : end - 1]
+                if brace > pos and digits.isdigit() and _FETCH.match(data, start) and data[brace - 1] == _SPACE:
+                    octets: int | None = int(digits[:13])  # by far the most frequent
+                else:
+                    octets = _announced(data[start : start + 16], data[max(pos, end - _TAIL) : end])
                 if octets is not None:
                     after = end + 2 + octets
                     if octets < LARGE_LITERAL_OCTETS and after <= len(data):

@@ -18,7 +18,7 @@ TRANSCRIPTS = sorted((Path(__file__).parents[2] / "transcripts" / "imap").glob("
 STREAM = (
     b"* OK [ALERT] text that ends in {5}\r\n"
     b"* 1 FETCH (UID 1 BODY[] {5}\r\na\r\nb) BODY[HEADER] {0}\r\n)\r\n"
-    b"a1 OK done {12}\r\n"
+    b"a12 OK done {12}\r\n"
     b"+ go on {3}\r\n"
     b'* LIST () "/" {3}\r\nfoo\r\n'
     b"* 2 FETCH (BINARY[1] ~{2}\r\n\0\r FLAGS ())\r\n"
@@ -27,7 +27,7 @@ STREAM = (
 RESPONSES = [
     b"* OK [ALERT] text that ends in {5}",
     b"* 1 FETCH (UID 1 BODY[] {5}\r\na\r\nb) BODY[HEADER] {0}\r\n)",
-    b"a1 OK done {12}",
+    b"a12 OK done {12}",
     b"+ go on {3}",
     b'* LIST () "/" {3}\r\nfoo',
     b"* 2 FETCH (BINARY[1] ~{2}\r\n\0\r FLAGS ())",
