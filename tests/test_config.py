@@ -246,3 +246,7 @@ def test_master_needs_its_login(tmp_path: Path) -> None:
         "upstreams.main.master_login",
         "upstreams.main.master_password",
     }
+
+
+def test_quota_holds_one_upload(tmp_path: Path) -> None:
+    assert "limits.upload_quota" in faults(tmp_path, f'[limits]\nupload_quota = "1 MB"\n{MAIN}')

@@ -38,7 +38,7 @@ log = logging.getLogger("gateway.auth")
 
 
 class Verify(Protocol):
-    async def __call__(self, upstream: str, credentials: Credentials) -> None:
+    async def __call__(self, upstream: str, credentials: Credentials, /) -> None:
         """Log in upstream and out again. Raise `AuthenticationFailed`, or any other `ImapError` or `OSError`."""
 
 

@@ -27,6 +27,9 @@ def check_together(config: Config, warnings: list[str], *, complete: bool) -> It
             owners.setdefault(domain, upstream.name)
     if complete and config.upstreams and "*" not in owners:
         warnings.append('no upstream takes the domain "*": a login without a domain is refused')
+    if config.limits.upload_quota < config.limits.max_size_upload:
+        fix = "an account must have room for one upload at least"
+        yield "limits.upload_quota", "is smaller than limits.max_size_upload", fix
     if config.store.redis_url:
         warnings.append("store.redis_url: the cluster is not available yet; this node works alone, without Redis")
 

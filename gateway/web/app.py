@@ -42,7 +42,7 @@ def _add_routes(app: web.Application, prefix: str) -> None:
     add("POST", f"{prefix}/jmap/upload/{{account_id}}", post_upload)
     # Templates are filled in by clients: the name may be empty, or hold slashes.
     app.router.add_get(
-        f"{prefix}/jmap/download/{{account_id}}/{{blob_id}}/{{name:.*}}", get_download, name=f"{name}download"
+        f"{prefix}/jmap/download/{{account_id}}/{{blob_id}}/{{name:[\\s\\S]*}}", get_download, name=f"{name}download"
     )
     app.router.add_get(f"{prefix}/jmap/download/{{account_id}}/{{blob_id}}", get_download)
     app.router.add_get(f"{prefix}/", get_landing, name=f"{name}landing")
