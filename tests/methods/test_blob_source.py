@@ -10,7 +10,8 @@ from gateway.methods import blob_source
 from gateway.methods.blob_source import Blob, BlobTooLarge, open_blob, read_blob
 from tests.methods.world import World
 
-LETTER = """Subject: inside
+LETTER = """MIME-Version: 1.0
+Subject: inside
 Content-Type: multipart/mixed; boundary=in
 
 --in
@@ -31,7 +32,7 @@ def carrying(letter: str, encoding: str = "7bit") -> str:
         letter = encodebytes(letter.replace("\n", "\r\n").encode()).decode()
     boundary = f"out{len(letter)}"
     return (
-        f"Subject: outside\nContent-Type: multipart/mixed; boundary={boundary}\n\n"
+        f"Subject: outside\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary={boundary}\n\n"
         f"--{boundary}\n\ntext outside\n"
         f"--{boundary}\nContent-Type: message/rfc822\nContent-Transfer-Encoding: {encoding}\n\n{letter}\n"
         f"--{boundary}--\n"
@@ -89,7 +90,7 @@ async def test_part_of_an_attached_message(world: World, encoding: str) -> None:
     """A part of a message that is a part, or an upload, opens too, however deep."""
     id = await world.deliver(carrying(carrying(LETTER), encoding))
     inner = f"p2_p2_{id}"
-    assert (await read(world, inner)).startswith(b"Subject: inside\r\n")
+    assert (await read(world, inner)).startswith(b"MIME-Version: 1.0\r\nSubject: inside\r\n")
     assert await read(world, f"p2_{inner}") == b"\0\1\2\3\4"
     upload = world.uploads.add(carrying(LETTER).replace("\n", "\r\n").encode())
     assert await read(world, f"p2_p2_{upload}") == b"\0\1\2\3\4"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.jmap.errors import MethodError
-from gateway.methods.mailbox import RIGHTS
+from gateway.jmap.objects.mailbox import RIGHTS
 from tests.methods.world import World
 
 ROWS: list[dict[str, Any]] = [

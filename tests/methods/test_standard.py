@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gateway.jmap.capability import CORE, MAIL
@@ -13,7 +15,7 @@ from tests.methods.world import World, registry
 MAIL_TEXT = "From: a@b.example\nSubject: {}\nMessage-ID: <{}@x>\n\nHello\n"
 
 
-async def fails(world: World, name: str, **arguments: object) -> MethodError:
+async def fails(world: World, name: str, **arguments: Any) -> MethodError:
     with pytest.raises(MethodError) as raised:
         await world.call(name, **arguments)
     return raised.value
@@ -64,7 +66,7 @@ async def test_creation_id(world: World) -> None:
 
 @pytest.mark.parametrize("name", ["Mailbox/get", "Thread/get", "Email/get"])
 @pytest.mark.parametrize("given", [{"properties": ["nope"]}, {"ids": "inbox"}, {"ids": [1]}, {"unknown": 1}])
-async def test_invalid_arguments(world: World, name: str, given: dict[str, object]) -> None:
+async def test_invalid_arguments(world: World, name: str, given: dict[str, Any]) -> None:
     """Unknown properties, ill-typed ids and unknown arguments are invalidArguments, and the error names them."""
     error = await fails(world, name, **{"ids": [], **given})
     assert error.kind == "invalidArguments"
@@ -97,12 +99,16 @@ async def test_too_many_records(world: World, name: str) -> None:
 @pytest.mark.parametrize("name", sorted(set(registry().names()) - {"Core/echo"}))
 async def test_accounts(world: World, name: str) -> None:
     """An unknown account is accountNotFound, one without the capability accountNotSupportedByMethod."""
-    needed = {
-        "changes": {"sinceState": "x"},
-        "queryChanges": {"sinceQueryState": "x"},
-        "parse": {"blobIds": []},
-        "get": {"emailIds": []} if name == "SearchSnippet/get" else {},
-    }.get(name.split("/")[1], {})
+    needed: dict[str, Any] = {}
+    match name.split("/"):
+        case [_, "changes"]:
+            needed = {"sinceState": "x"}
+        case [_, "queryChanges"]:
+            needed = {"sinceQueryState": "x"}
+        case [_, "parse"]:
+            needed = {"blobIds": []}
+        case ["SearchSnippet", _]:
+            needed = {"emailIds": []}
     assert (await fails(world, name, accountId="A2", **needed)).kind == "accountNotFound"
     assert (await fails(world, name, accountId=None, **needed)).kind == "invalidArguments"
     world.account.capabilities = {CORE: {}}

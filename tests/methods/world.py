@@ -24,13 +24,13 @@ from gateway.account.records import (
 from gateway.jmap.capability import CORE, MAIL
 from gateway.jmap.limits import Limits
 from gateway.jmap.method import Context, Registry
+from gateway.jmap.objects.mailbox import RIGHTS
 from gateway.message.body import has_attachment
 from gateway.message.parse import ParsedMessage, parse_message
 from gateway.message.part import Part
 from gateway.message.preview import preview
 from gateway.message.summary import summarize
 from gateway.methods import register
-from gateway.methods.mailbox import RIGHTS
 
 RECEIVED_S = 1_600_000_000
 
