@@ -169,8 +169,11 @@ class Connection:
         return observed
 
     def _abandon(self, flight: Flight) -> None:
+        flight.finish(None, asyncio.CancelledError())  # for the observer: whoever waited knows
         if not self.protocol.abandon(flight):
-            if self.wire.is_streaming:  # the literal's source went away with its caller
+            if self.wire.is_streaming and self.protocol.is_writing(
+                flight
+            ):  # the literal's source went away with its caller
                 self.wire.fail(Disconnected("a literal was cut short"))
             self.wire.watch_abandoned(flight)
         self.wire.flush()
@@ -186,7 +189,10 @@ class Connection:
         selectable mailbox, pipelined. A mailbox whose STATUS failed has `status` None. What the server does not offer
         by its capabilities is left out, not sent.
         """
-        return await listing.list_mailboxes(self, reference, pattern, returns=returns, status=status)
+        entries = await listing.list_mailboxes(self, reference, pattern, returns=returns, status=status)
+        if self._names.odd:
+            self.quirks.see("odd-mailbox-name")
+        return entries
 
     @property
     def offers_guid(self) -> bool:

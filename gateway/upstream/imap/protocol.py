@@ -134,6 +134,10 @@ class Protocol:
         """Tell whether a command was sent and not answered yet."""
         return flight.tag in self._in_flight
 
+    def is_writing(self, flight: Flight) -> bool:
+        """Tell whether a part of a command is still to be sent."""
+        return self._writing is flight
+
     def interrupt(self, flight: Flight) -> None:
         """End a command that can be ended early."""
         octets = flight.command.interrupt() if flight.tag in self._in_flight else None
@@ -332,6 +336,8 @@ class Protocol:
                 return
         if self.selected is not None and status.code is not None and apply_code(self.selected, status):
             return
+        if status.kind == "BAD":
+            self._quirks.see("untagged-bad")
         self._on_event(Notice(status.kind, status.code, status.text))
 
     def _receive_continuation(self, raw: bytes) -> None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from gateway.secret import Secret
-from gateway.upstream.imap import Endpoint, PasswordCredentials, Timeouts
+from gateway.upstream.imap import Connection, Endpoint, PasswordCredentials, Timeouts
 
 CREDENTIALS = PasswordCredentials("alice", Secret("sesame"))
 QUICK = Timeouts(connect_s=2, greeting_s=2, starttls_s=2, login_s=2, silence_s=2, abandoned_s=0.3, logout_s=0.3)
@@ -54,6 +54,16 @@ class Peer:
     async def greet_and_select(self, capabilities: bytes = CAPABILITIES) -> None:
         await self.greet(capabilities)
         await self.answer(b"EXAMINE", SELECTED, b"OK [READ-ONLY] done")
+
+
+async def connect(endpoint: Endpoint, timeouts: Timeouts = QUICK) -> Connection:
+    """Open a connection as the scripts expect it."""
+    return await Connection.open(endpoint, CREDENTIALS, timeouts=timeouts)
+
+
+async def hang(peer: Peer) -> None:
+    """Say nothing more until the client goes."""
+    await peer.reader.read()
 
 
 Script = Callable[[Peer], Awaitable[None]]
