@@ -21,6 +21,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     """Put the headers on a response that is about to begin."""
     headers, origins = response.headers, request.app[SITE].cors_origins
     headers["X-Content-Type-Options"] = "nosniff"
+    headers[hdrs.SERVER] = "jmap-gateway"  # aiohttp would name itself and its version
     if "*" in origins:
         headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = "*"
     else:
