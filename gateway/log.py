@@ -3,7 +3,7 @@
     log = logging.getLogger("gateway.sync")
     log.info("mailbox indexed", extra={"account": account.id, "messages": 1200, "seconds": 0.8})
 
-Rule 1: the event is a constant text; what varies is a field (`extra`). A `Secret` prints as such whatever is done to it.
+Rule 1: the event is a constant text; what varies is a field (`extra`). A `Secret` never prints.
 Rule 2: fields whose name tells of a credential or of mail content are never printed, whatever they hold.
 Rule 3: one event is one line: line ends and control characters are escaped, long values cut.
 Rule 4: an exception is told by its type and where it was raised; its text only where it is one of ours or the system's,
@@ -25,8 +25,8 @@ MAX_VALUE_CHARS = 500  # of one field: enough for any identifier or error, too l
 MAX_FRAMES = 12  # of a traceback, innermost
 # Whole words of a field's name, split at "_".
 HIDDEN = frozenset(
-    "password passwd secret token authorization cookie credential credentials ticket key "
-    "subject body preview text header headers snippet content".split()
+    {"password", "passwd", "secret", "token", "authorization", "cookie", "credential", "credentials", "ticket", "key"}
+    | {"subject", "body", "preview", "text", "header", "headers", "snippet", "content"}
 )
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
