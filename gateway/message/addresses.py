@@ -66,8 +66,15 @@ class _Parser:
     def _next(self) -> None:
         """Begin a new mailbox."""
         self.phrase: list[tuple[str, str]] = []  # (kind, text), kind: atom, word, quoted or space
+        self.has_words = self.has_at = False  # whether the phrase has words; whether an atom of it holds "@"
         self.email: str | None = None  # what stood in angle brackets
         self.comment: str | None = None  # the last one after something that may be an addr-spec
+
+    def _add(self, kind: str, text: str) -> None:
+        self.phrase.append((kind, text))
+        if kind != "space":
+            self.has_words = True
+            self.has_at = self.has_at or (kind == "atom" and "@" in text)
 
     def run(self) -> list[Group]:
         text, position, end = self.text, 0, len(self.text)
@@ -79,7 +86,7 @@ class _Parser:
             if kind == "angle":
                 self._angle(token[1:-1])
             elif kind != "other":
-                self.phrase.append(("atom" if kind == "literal" else kind, token))
+                self._add("atom" if kind == "literal" else kind, token)
             elif token == '"':
                 position = self._quoted(position - 1)
             elif token == "(":
@@ -97,7 +104,7 @@ class _Parser:
             elif token == ":":
                 self._colon()
             elif token != ">":
-                self.phrase.append(("atom", token))
+                self._add("atom", token)
         self._finish()
         return self.groups
 
@@ -106,7 +113,7 @@ class _Parser:
         if match is None:
             self.quotes_close = False  # to its end the text holds no whole quoted string that a reader would see
             return start + 1
-        self.phrase.append(("quoted", match[1]))
+        self._add("quoted", match[1])
         return match.end()
 
     def _comment(self, start: int) -> int:
@@ -118,9 +125,9 @@ class _Parser:
             depth += (step[0] == "(") - (step[0] == ")")
             if depth == 0:
                 content = self.text[start + 1 : step.start()]
-                if self.email is not None or any(kind != "space" for kind, _ in self.phrase):
+                if self.email is not None or self.has_words:
                     self.comment = content
-                self.phrase.append(("space", " "))
+                self._add("space", " ")
                 return step.end()
         self.comments_close = False
         return start + 1
@@ -133,10 +140,10 @@ class _Parser:
 
     def _colon(self) -> None:
         """End the name of a group, or take the colon as text where no group can begin."""
-        if not any(kind != "space" for kind, _ in self.phrase):
+        if not self.has_words:
             return
-        if self.email is not None or "@" in "".join(text for kind, text in self.phrase if kind == "atom"):
-            self.phrase.append(("atom", ":"))
+        if self.email is not None or self.has_at:
+            self._add("atom", ":")
             return
         self.open_group = Group(_phrase(self.phrase) or "", [])
         self.groups.append(self.open_group)
@@ -172,24 +179,23 @@ def _bare(phrase: list[tuple[str, str]]) -> tuple[str | None, str]:
     if not any("@" in text for kind, text in tokens if kind == "atom"):
         return None, _phrase(phrase) or ""
     # Words that touch "@" or "." belong together, however they are spaced (RFC 5322 section 4.4).
-    runs: list[tuple[list[tuple[str, str]], str]] = []
-    glued = False
-    spaced = True
+    runs: list[list[tuple[str, str]]] = []
+    at = 0  # the last run with an "@" in it
+    glued, spaced = False, True
     for kind, text in phrase:
         if kind == "space":
             spaced = True
             continue
-        source = f'"{text}"' if kind == "quoted" else text
         if runs and (not spaced or glued or text[:1] in ("@", ".")):
-            runs[-1][0].append((kind, text))
-            runs[-1] = (runs[-1][0], runs[-1][1] + source)
+            runs[-1].append((kind, text))
         else:
-            runs.append(([(kind, text)], source))
+            runs.append([(kind, text)])
+        if kind == "atom" and "@" in text:
+            at = len(runs) - 1
         glued = kind == "atom" and text[-1] in "@."
         spaced = False
-    at = max(index for index, (_, source) in enumerate(runs) if "@" in source)
-    before = [token for run, _ in runs[:at] for token in [*run, ("space", " ")]]
-    return _phrase(before), runs[at][1]
+    before = [token for run in runs[:at] for token in [*run, ("space", " ")]]
+    return _phrase(before), "".join(f'"{text}"' if kind == "quoted" else text for kind, text in runs[at])
 
 
 def _addr_spec(content: str) -> str:

@@ -47,7 +47,7 @@ _IDS = re.compile(r"<([^>]++)>").findall
 _ATOM = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~.]++"
 _ADDR = _ATOM + r"@[A-Za-z0-9.\-]++"
 _ADDRESSES = re.compile(
-    rf'[ \t]*+(?:({_ATOM}(?: {_ATOM})*+|"[^"\\\x00-\x1f\x7f]*+") <({_ADDR})>|({_ADDR})|<({_ADDR})>)[ \t]*+(?:,|\Z)|(.)',
+    rf'[ \t]*+(?:({_ATOM}(?: {_ATOM})*+|"[^"\\\x00-\x1f\x7f]*+") <({_ADDR})>|({_ADDR})|<({_ADDR})>)[ \t]*+(?:,|\Z)|(.++)',
     re.DOTALL,
 ).findall
 
