@@ -49,24 +49,26 @@ class Recording:
 
 
 @contextmanager
-def recorded(server: Upstream) -> Iterator[Callable[[float], Recording]]:
-    """Record the connections that are opened meanwhile. Yields what reads the recording, from a Unix time on."""
+def recorded(server: Upstream) -> Iterator[Callable[..., Recording]]:
+    """Record the connections that are opened meanwhile. Yields `read` for them: from a Unix time on, and so on."""
     directory = server.place.make(f"rawlog/{LOGIN}")
     try:
-        yield lambda since_s: read(directory, since_s)
+        yield lambda since_s, leaving_out=None: read(directory, since_s, leaving_out)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def read(directory: Path, since_s: float) -> Recording:
+def read(directory: Path, since_s: float, leaving_out: str | None = None) -> Recording:
+    """Return what was sent since then, but for commands in whose text `leaving_out` is found."""
     recording = Recording()
     for path in sorted(directory.glob("*.in")):
         tags: set[bytes] = set()
         for at_s, line in lines(path, since_s):
             found = COMMAND.fullmatch(line)
-            if found:
+            text = found["text"].decode(errors="replace") if found else ""
+            if found and not (leaving_out and re.search(leaving_out, text)):
                 tags.add(found["tag"])
-                recording.commands.append(Sent(at_s, path.stem, found["text"].decode(errors="replace")))
+                recording.commands.append(Sent(at_s, path.stem, text))
                 recording.events.append((at_s, 1))
         for at_s, line in lines(path.with_suffix(".out"), since_s):
             found = DONE.match(line)

@@ -148,7 +148,7 @@ class Connection:
         if observer is not None:
             done = self._observed(observer, command.verb, done)
         flight = self.protocol.submit(command, done)
-        self.wire.flush()
+        self.wire.flush_soon()
         return flight
 
     def _observed(

@@ -39,6 +39,7 @@ class Wire(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._responses: deque[bytes] = deque()
         self._works_later = False
+        self._flushes_soon = False
         self._pauses: set[object] = set()
         self._may_write = asyncio.Event()
         self._may_write.set()
@@ -136,15 +137,27 @@ class Wire(asyncio.BufferedProtocol):
 
     # ------------------------------------------------------------ out
 
+    def flush_soon(self) -> None:
+        """Send what this turn of the event loop submits, in one packet."""
+        if not self._flushes_soon:
+            self._flushes_soon = True
+            self._loop.call_soon(self.flush)
+
     def flush(self) -> None:
         """Send whatever may be sent now."""
+        self._flushes_soon = False
         if self._streaming is not None or self._transport is None or self._ended is not None:
             return
+        ready: list[bytes] = []
         while (output := self._protocol.next_output()) is not None:
             if isinstance(output, Stream):
+                self._write(b"".join(ready))
+                ready.clear()
                 self._streaming = self._loop.create_task(self._send_stream(output))
                 break
-            self._write(output)
+            ready.append(output)
+        if ready:
+            self._write(b"".join(ready))
         if self._watch is None and self._protocol.is_busy:
             self._heard_at = self._loop.time()
             self._schedule_watch()
