@@ -6,10 +6,12 @@ for a client. A message that vanished meanwhile is left out of a mapping; a stre
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from gateway.account.records import Need, TextCriterion
+from gateway.jmap.errors import SetError
 
 HEADER = "HEADER"  # as a section: the raw header block of the whole message; "2.MIME": that of part 2
 WHOLE = ""  # as a section: the whole message
@@ -25,8 +27,59 @@ class SectionRequest(NamedTuple):
     max_octets: int | None = None  # at most so many, from the start; still in their transfer encoding
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailChange:
+    """What is to become of one Email: a difference, so that what others change meanwhile stays.
+
+    An Email that is left without a mailbox is destroyed.
+    """
+
+    email_id: str
+    add_keywords: frozenset[str] = frozenset()
+    remove_keywords: frozenset[str] = frozenset()
+    add_mailboxes: frozenset[str] = frozenset()
+    remove_mailboxes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEmail:
+    """A message to be stored, its octets with CRLF line ends."""
+
+    octets: Callable[[], AsyncIterator[bytes]]  # may be called again: after a failure, or to look at the start first
+    size_octets: int
+    mailbox_ids: tuple[str, ...]  # at least one; the first is where it is appended, the others get a copy
+    keywords: frozenset[str] = frozenset()
+    received_at_s: int | None = None  # None: now
+    has_utf8_headers: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMailbox:
+    name: str
+    parent_id: str | None = None
+    role: str | None = None
+    is_subscribed: bool = False
+    sort_order: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailboxChange:
+    """What is to become of one Mailbox; None: stays as it is. `moves` tells that `parent_id` is meant, even if None."""
+
+    mailbox_id: str
+    name: str | None = None
+    moves: bool = False
+    parent_id: str | None = None
+    is_subscribed: bool | None = None
+    sort_order: int | None = None
+
+
 class Backend(Protocol):
-    """The upstream behind one account."""
+    """The upstream behind one account.
+
+    Writes are in the index when they return: the next snapshot shows them. One that could not be carried out, or of
+    which the upstream did not say so, is a `SetError`; what really became of it is looked up before that is said.
+    """
 
     async def refresh(self, need: Need) -> None:
         """Bring the index up to date as far as `need` says, if it is older than `max_staleness_s` and unwatched."""
@@ -45,6 +98,21 @@ class Backend(Protocol):
 
     async def search(self, criterion: TextCriterion, mailbox_ids: frozenset[str] | None) -> set[str]:
         """Return the ids of Emails that match, in these mailboxes only (None: in all)."""
+
+    async def change_emails(self, changes: Sequence[EmailChange]) -> Mapping[str, SetError]:
+        """Carry out changes in few commands; return those that failed, by Email id. Each is done whole or not at all."""
+
+    async def append_email(self, email: NewEmail) -> str:
+        """Store a message and return its Email id. Raise `SetError`: overQuota, tooLarge, alreadyExists (existingId)…"""
+
+    async def create_mailbox(self, mailbox: NewMailbox) -> str:
+        """Return the id of a new Mailbox. Raise `SetError`."""
+
+    async def change_mailbox(self, change: MailboxChange) -> None:
+        """Rename, move, (un)subscribe a Mailbox. Raise `SetError`."""
+
+    async def destroy_mailbox(self, mailbox_id: str) -> None:
+        """Remove a Mailbox that holds nothing, or whose Emails are to go with it. Raise `SetError`."""
 
     async def close(self) -> None:
         """Give up connections and background work."""
