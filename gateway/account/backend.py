@@ -100,10 +100,10 @@ class Backend(Protocol):
         """Return the ids of Emails that match, in these mailboxes only (None: in all)."""
 
     async def change_emails(self, changes: Sequence[EmailChange]) -> Mapping[str, SetError]:
-        """Carry out changes in few commands; return those that failed, by Email id. Each is done whole or not at all."""
+        """Carry out changes in few commands; return the failed, by Email id. Each is done whole or not at all."""
 
     async def append_email(self, email: NewEmail) -> str:
-        """Store a message and return its Email id. Raise `SetError`: overQuota, tooLarge, alreadyExists (existingId)…"""
+        """Store a message and return its Email id. Raise `SetError`: overQuota, alreadyExists (existingId), …"""
 
     async def create_mailbox(self, mailbox: NewMailbox) -> str:
         """Return the id of a new Mailbox. Raise `SetError`."""
