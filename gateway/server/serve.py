@@ -19,7 +19,7 @@ from gateway.jmap.dispatch import Dispatcher
 from gateway.jmap.limits import Limits
 from gateway.jmap.method import Registry
 from gateway.methods import register
-from gateway.methods.blob_source import Blob, BlobNotFound, open_blob
+from gateway.methods.blob_source import open_blob
 from gateway.metrics import Metrics
 from gateway.secret import Secret
 from gateway.server.directory import Directory
@@ -96,8 +96,8 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
                 address = await public.start()
                 reasons.clear()
                 yield address
-                reasons.append("stopping")
             finally:
+                reasons.append("stopping")
                 for chore in chores:
                     chore.cancel()
                 await asyncio.gather(*chores, return_exceptions=True)
@@ -143,23 +143,19 @@ def _site(config: Config, metrics: Metrics, authenticator: Authenticator, direct
         accounts_of=directory.accounts_of,
         dispatcher=Dispatcher(registry, limits, strict_using=config.strict_using, on_call=metrics.method_done),
         limits=limits,
-        open_blob=_open_blob,
+        open_blob=open_blob,
         metrics=metrics,
         proxies=Proxies(config.http.trusted_proxies),
         cors_origins=config.http.cors_origins,
     )
 
 
-async def _open_blob(account: Account, blob_id: str) -> Blob | None:
-    try:
-        return await open_blob(account, blob_id)
-    except BlobNotFound:
-        return None
-
-
 async def _sweep_uploads(uploads: Uploads) -> None:
     while True:
-        await uploads.sweep()
+        try:
+            await uploads.sweep()
+        except OSError:
+            log.exception("expired uploads are not removed")  # a full or failing disk: nothing else depends on it
         await asyncio.sleep(SWEEP_UPLOADS_S)
 
 

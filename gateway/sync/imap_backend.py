@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 
 from gateway.account.account import Account
 from gateway.account.backend import SectionRequest
@@ -56,8 +57,9 @@ class ImapBackend:
 
     async def stream_section(self, email_id: str, section: str) -> AsyncIterator[bytes]:
         with translated():
-            async for chunk in sections.stream_section(self._link, email_id, section):
-                yield chunk
+            async with aclosing(sections.stream_section(self._link, email_id, section)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
 
     async def search(self, criterion: TextCriterion, mailbox_ids: frozenset[str] | None) -> set[str]:
         with translated():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from gateway.account.backend import HEADER, SectionRequest, SectionVanished
 from gateway.sync.link import Link
@@ -50,7 +50,7 @@ async def load_sections(link: Link, requests: Sequence[SectionRequest]) -> Mappi
     return found
 
 
-async def stream_section(link: Link, email_id: str, section: str) -> AsyncIterator[bytes]:
+async def stream_section(link: Link, email_id: str, section: str) -> AsyncGenerator[bytes, None]:
     """Yield one section in chunks; the server waits while the client does not read."""
     places = places_of(link, [email_id])
     if not places:
