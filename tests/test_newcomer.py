@@ -28,7 +28,6 @@ CURL_TIMEOUT_S = 60.0
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
-    pytest.mark.xfail(strict=True, reason="there is no `jmap-gateway serve` yet: take this away when there is"),
 ]
 
 
