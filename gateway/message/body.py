@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from gateway.message.charset import decode_text
 from gateway.message.parse import MAX_DEPTH
 from gateway.message.part import Part
 from gateway.message.transfer import Decoder as Decoder
@@ -84,6 +85,19 @@ def _flatten(
             text_body.extend(html_body[html_length:])
         elif html_length == len(html_body) and text_length != len(text_body):
             html_body.extend(text_body[text_length:])
+
+
+def preview_part(lists: BodyLists) -> Part | None:
+    """Return the part to make the preview of: the first text that is shown and not empty."""
+    shown = (*lists.text, *lists.html)
+    return next((part for part in shown if part.type.startswith("text/") and part.encoded_octets), None)
+
+
+def body_value(octets: bytes, part: Part) -> tuple[str, bool]:
+    """Return an EmailBodyValue of a text part's encoded octets, not truncated: (value, isEncodingProblem)."""
+    decoded, has_transfer_problem = decode_transfer(octets, part.encoding)
+    text, has_charset_problem = decode_text(decoded, part.charset)
+    return text, has_transfer_problem or has_charset_problem
 
 
 def has_attachment(root: Part) -> bool:

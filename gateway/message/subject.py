@@ -13,6 +13,7 @@ from unicodedata import normalize
 _BLANKS = re.compile(r"[ \t\r\n]+")
 # RFC 5256 section 5; the white space is single blanks by then.
 _REFWD = re.compile(r"(?:re|fwd?) ?(?:\[[^\[\]]*+\] ?)?:", re.IGNORECASE)
+_LEADERS = re.compile(r"(?:[ \t\r\n]*+(?:re|fwd?)[ \t\r\n]*+:)*+", re.IGNORECASE)  # of a text as it came
 _BLOB = re.compile(r"\[[^\[\]]*+\] ?")
 
 
@@ -27,6 +28,16 @@ def base_subject(text: str) -> str:
             start, end = start + 5, end - 1
             continue
         return text[start:end]
+
+
+def thread_subject(text: str) -> str:
+    """Return a base subject as Threads compare it: without white space, in one case (RFC 8621 section 3)."""
+    if not text.isascii() or "[" in text or ")" in text:
+        return "".join(base_subject(text).split()).casefold()
+    if ":" in text:  # there is nothing to take off but leaders without blobs
+        leaders = _LEADERS.match(text)
+        text = text[leaders.end() :] if leaders is not None else text
+    return "".join(text.split()).lower()
 
 
 def _without_trailers(text: str, start: int, end: int) -> int:

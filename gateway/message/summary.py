@@ -47,14 +47,14 @@ _IDS = re.compile(r"<([^>]++)>").findall
 _ATOM = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~.]++"
 _ADDR = _ATOM + r"@[A-Za-z0-9.\-]++"
 _ADDRESSES = re.compile(
-    rf'[ \t]*+(?:({_ATOM}(?: {_ATOM})*+|"[^"\\\x00-\x1f\x7f]*+") <({_ADDR})>|({_ADDR})|<({_ADDR})>)[ \t]*+(?:,|\Z)|(.++)',
+    rf'[ \t]*+(?:({_ATOM}(?: {_ATOM})*+|"[^"\\\x00-\x1f\x7f]*+") <({_ADDR})>|({_ADDR})|<({_ADDR})>)[ \t]*+(?:,|\Z)'
+    r"|(.++)",  # anything else: all of the rest, or every place in it would be tried
     re.DOTALL,
 ).findall
 
 
-def summarize(block: bytes) -> Summary:
-    """Read a block of raw header fields; fields of other names are passed over."""
-    # Latin-1 keeps octets apart, so that an 8-bit value can be had back as it was.
+def field_lines(block: bytes) -> list[str]:
+    """Return the lines of a header block, unfolded, up to the empty line; octets are Latin-1, to be had back."""
     text = block.decode("latin-1")
     if "\0" in text:
         text = text.replace("\0", "")
@@ -65,8 +65,13 @@ def summarize(block: bytes) -> Summary:
         text = text[:end]
     if text.startswith("\r\n"):
         text = ""
+    return text.replace("\r\n ", " ").replace("\r\n\t", "\t").split("\r\n")
+
+
+def summarize(block: bytes) -> Summary:
+    """Read a block of raw header fields; fields of other names are passed over."""
     values: list[str | None] = [None] * 11
-    for line in text.replace("\r\n ", " ").replace("\r\n\t", "\t").split("\r\n"):
+    for line in field_lines(block):
         name, colon, value = line.partition(":")
         slot = _SLOTS_AS_WRITTEN.get(name)
         if slot is None:
@@ -78,21 +83,22 @@ def summarize(block: bytes) -> Summary:
         values[slot] = value
     message_id, in_reply_to, references, sender, from_, to, cc, bcc, reply_to, subject, date = values
     return Summary(
-        None if message_id is None else _message_ids(message_id),
-        None if in_reply_to is None else _message_ids(in_reply_to),
-        None if references is None else _message_ids(references),
+        None if message_id is None else message_ids_of(message_id),
+        None if in_reply_to is None else message_ids_of(in_reply_to),
+        None if references is None else message_ids_of(references),
         None if sender is None else _addresses(sender),
         None if from_ is None else _addresses(from_),
         None if to is None else _addresses(to),
         None if cc is None else _addresses(cc),
         None if bcc is None else _addresses(bcc),
         None if reply_to is None else _addresses(reply_to),
-        None if subject is None else _text(subject),
+        None if subject is None else text_of(subject),
         None if date is None else parse_date(date) if date.isascii() else as_date(date.encode("latin-1")),
     )
 
 
-def _message_ids(value: str) -> list[str] | None:
+def message_ids_of(value: str) -> list[str] | None:
+    """Return the MessageIds form of an unfolded value of `field_lines`."""
     one = _ONE_ID(value)
     if one is not None:
         return [one[1]]
@@ -117,7 +123,8 @@ def _addresses(value: str) -> list[Address]:
     return addresses
 
 
-def _text(value: str) -> str:
+def text_of(value: str) -> str:
+    """Return the Text form of an unfolded value of `field_lines`."""
     if not value.isascii():
         return as_text(value.encode("latin-1"))
     value = value.lstrip(" \t")
