@@ -27,8 +27,8 @@ class OpenUpload(Protocol):
     @property
     def type(self) -> str: ...
 
-    def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the octets in order."""
+    def chunks(self, offset_octets: int = 0) -> AsyncIterator[bytes]:
+        """Yield the octets in order, from an offset on. What comes before it is not read."""
 
 
 class Uploads(Protocol):

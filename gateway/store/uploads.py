@@ -43,10 +43,11 @@ class OpenUpload:
     def __init__(self, path: Path, size_octets: int, type: str) -> None:
         self._path, self.size_octets, self.type = path, size_octets, type
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the octets in order. Raise `FileNotFoundError` when the blob has expired meanwhile."""
+    async def chunks(self, offset_octets: int = 0) -> AsyncIterator[bytes]:
+        """Yield the octets in order, from an offset on. Raise `FileNotFoundError` when the blob has expired."""
         file = await asyncio.to_thread(open, self._path, "rb")
         try:
+            file.seek(offset_octets)
             while chunk := await asyncio.to_thread(file.read, READ_OCTETS):
                 yield chunk
         finally:

@@ -90,8 +90,8 @@ class FakeUpload:
         self.size_octets = len(data)
         self.type = type
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        yield self._data
+    async def chunks(self, offset_octets: int = 0) -> AsyncIterator[bytes]:
+        yield self._data[offset_octets:]
 
 
 def make_account(path: Path, *, id: str = "A1", uploads: FakeUploads | None = None) -> Account:

@@ -39,8 +39,8 @@ class Upload:
     def __init__(self, octets: bytes, type: str) -> None:
         self.octets, self.type, self.size_octets = octets, type, len(octets)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        for at in range(0, len(self.octets), 1000):
+    async def chunks(self, offset_octets: int = 0) -> AsyncIterator[bytes]:
+        for at in range(offset_octets, len(self.octets), 1000):
             yield self.octets[at : at + 1000]
 
 

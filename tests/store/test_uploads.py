@@ -59,6 +59,15 @@ async def test_what_goes_in_comes_out(uploads: Uploads) -> None:
     assert await content(uploads, "a", stored.digest) == b"one two"
 
 
+async def test_read_from_an_offset(uploads: Uploads) -> None:
+    """Octets before the offset are skipped; past the end there are none."""
+    stored = await uploads.put("a", pieces(b"0123456789"))
+    for offset_octets, rest in ((0, b"0123456789"), (4, b"456789"), (10, b""), (1000, b"")):
+        found = await uploads.open("a", stored.digest)
+        assert found is not None
+        assert b"".join([chunk async for chunk in found.chunks(offset_octets)]) == rest
+
+
 async def test_empty_and_large(uploads: Uploads) -> None:
     """A blob may be empty, or larger than what is held in memory."""
     empty = await uploads.put("a", pieces())
