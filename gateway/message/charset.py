@@ -188,6 +188,8 @@ def truncate_utf8(text: str, max_octets: int, *, is_html: bool = False) -> tuple
             if tag["comment"] is None and tag["end"] is None:
                 cut = cut[: tag.start()]
                 break
+        if cut.endswith("<") and _TAG.match(text, len(cut) - 1):
+            cut = cut[:-1]
         entity = _OPEN_ENTITY.search(cut, max(0, len(cut) - 40))
         if entity is not None:
             cut = cut[: entity.start()]

@@ -24,7 +24,7 @@ _TOKEN = r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]++"
 _TYPE = re.compile(rf"[\s]*+({_TOKEN})\s*+/\s*+({_TOKEN})")
 _VALUE = re.compile(rf"\s*+({_TOKEN})")
 _PARAMETER = re.compile(
-    r"""[;\s]*+([^\s=;"()]++)\s*+=\s*+(?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"|"?([^;]*+))|[^;]*+;|[^;]++""", re.DOTALL
+    rf"""[;\s]*+({_TOKEN})\s*+=\s*+(?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"|"?([^;]*+))|[^;]*+;|[^;]++""", re.DOTALL
 )
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _EXTENDED = re.compile(r"([^*]+)\*(?:([0-9]{1,3})(\*)?)?")

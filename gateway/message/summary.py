@@ -53,8 +53,9 @@ _ADDRESSES = re.compile(
 ).findall
 
 
-def field_lines(block: bytes) -> list[str]:
-    """Return the lines of a header block, unfolded, up to the empty line; octets are Latin-1, to be had back."""
+def summarize(block: bytes) -> Summary:
+    """Read a block of raw header fields; fields of other names are passed over."""
+    # Latin-1 keeps octets apart, so that an 8-bit value can be had back as it was.
     text = block.decode("latin-1")
     if "\0" in text:
         text = text.replace("\0", "")
@@ -65,13 +66,8 @@ def field_lines(block: bytes) -> list[str]:
         text = text[:end]
     if text.startswith("\r\n"):
         text = ""
-    return text.replace("\r\n ", " ").replace("\r\n\t", "\t").split("\r\n")
-
-
-def summarize(block: bytes) -> Summary:
-    """Read a block of raw header fields; fields of other names are passed over."""
     values: list[str | None] = [None] * 11
-    for line in field_lines(block):
+    for line in text.replace("\r\n ", " ").replace("\r\n\t", "\t").split("\r\n"):
         name, colon, value = line.partition(":")
         slot = _SLOTS_AS_WRITTEN.get(name)
         if slot is None:
@@ -98,7 +94,7 @@ def summarize(block: bytes) -> Summary:
 
 
 def message_ids_of(value: str) -> list[str] | None:
-    """Return the MessageIds form of an unfolded value of `field_lines`."""
+    """Return the MessageIds form of an unfolded value, its octets as Latin-1."""
     one = _ONE_ID(value)
     if one is not None:
         return [one[1]]
@@ -124,7 +120,7 @@ def _addresses(value: str) -> list[Address]:
 
 
 def text_of(value: str) -> str:
-    """Return the Text form of an unfolded value of `field_lines`."""
+    """Return the Text form of an unfolded value, its octets as Latin-1."""
     if not value.isascii():
         return as_text(value.encode("latin-1"))
     value = value.lstrip(" \t")

@@ -21,8 +21,8 @@ _RUN = re.compile(rb"([^=]++)(=*+)")
 MAX_BASE64_RUNS = 1000
 
 # White space at the end of a line was added on the way (RFC 2045 section 6.7, rule 3).
-_TRAILING_BLANKS = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)")
-_BROKEN_CODE = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r?\n|\Z)")
+_TRAILING_BLANKS = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n)")
+_BROKEN_CODE = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r?\n)")
 # What may still change its meaning when more arrives: a code or soft break cut short, white space, CR.
 _OPEN_END = re.compile(rb"(?:=[0-9A-Fa-f]?|=?[ \t]*+)\r?\Z")
 # A line of quoted-printable has 76 octets; longer white space is not held back.
@@ -128,7 +128,8 @@ class _QuotedPrintable:
 
     def finish(self) -> bytes:
         held, self._held = self._held, b""
-        return self._decode(held)
+        held = held.rstrip(b" \t")
+        return self._decode(held[:-1] if held.endswith(b"=") else held)
 
     def _decode(self, data: bytes) -> bytes:
         data = _TRAILING_BLANKS.sub(b"", data)

@@ -73,7 +73,8 @@ def test_missing_fields_are_none() -> None:
         b"\r\n ".join(b"<r%d@example.com>" % n for n in range(2500)),
         b"x" * 30_000,
         *(scrap * (30_000 // len(scrap)) for scrap in (
-            b"a ", b"(a)", b"=?", b"=?utf-8?q?a?= ", b'"\\', b'<"', b"<,", b"a:", b"a@b:", b"@", b" ", b"\t", b".", b"\r\n ",
+            b"a ", b"(a)", b"=?", b"=?utf-8?q?a?= ", b'"\\', b'<"', b"<,", b"a:", b"a@b:", b"@", b" ", b"\t", b".",
+            b"\r\n ",
         )),
     ],
     ids=lambda value: repr(value[:12]),
