@@ -57,8 +57,7 @@ def summarize(block: bytes) -> Summary:
     """Read a block of raw header fields; fields of other names are passed over."""
     # Latin-1 keeps octets apart, so that an 8-bit value can be had back as it was.
     text = block.decode("latin-1")
-    if "\0" in text:
-        text = text.replace("\0", "")
+    has_nul = "\0" in text  # dropped from values only: alone in a line it makes no empty line
     if text.count("\n") != text.count("\r\n"):
         text = text.replace("\r\n", "\n").replace("\n", "\r\n")
     end = text.find("\r\n\r\n")
@@ -76,7 +75,7 @@ def summarize(block: bytes) -> Summary:
                 continue
         elif not colon:
             continue
-        values[slot] = value
+        values[slot] = value.replace("\0", "") if has_nul else value
     message_id, in_reply_to, references, sender, from_, to, cc, bcc, reply_to, subject, date = values
     return Summary(
         None if message_id is None else message_ids_of(message_id),
