@@ -29,6 +29,8 @@ class Property:
     in_default_get: bool = True  # part of a /get that names no properties
     is_map: bool = False  # may be patched by key, "keywords/$seen" (RFC 8620 section 5.3)
     is_reference: bool = False  # names other records, as its value, items or keys: `#creationId` may stand there
+    is_own_reference: bool = False  # and they are of the same type: creations of one /set may need one another
+    fold_key: Callable[[str], str] | None = None  # of a map: brings keys that mean the same into one form
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class DataType:
     methods: frozenset[str] = frozenset({"get"})  # of: get changes set query queryChanges copy
     filter_conditions: Mapping[str, Callable[[Any], str | None]] = field(default_factory=dict)
     sort_properties: frozenset[str] = frozenset()
+    open_prefix: str | None = None  # names that begin so are not in the table: the type checks them itself
 
     def default_properties(self) -> tuple[str, ...]:
         """Return what a /get that names no properties answers with, the extensions' own left out."""

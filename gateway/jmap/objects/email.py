@@ -74,7 +74,7 @@ def _is_body_parts(value: Any) -> str | None:
 
 EMAIL_BODY_PART: Final[dict[str, Property]] = {
     "partId": Property(nullable(is_string), is_nullable=True),
-    "blobId": Property(nullable(is_id), is_nullable=True),
+    "blobId": Property(nullable(is_id_or_reference), is_nullable=True),
     "size": Property(is_unsigned_int),
     "headers": Property(_HEADERS, in_default_get=False),
     "name": Property(nullable(is_string), is_nullable=True),
@@ -99,7 +99,7 @@ EMAIL: Final = DataType(
         "blobId": Property(is_id, is_immutable=True, is_server_set=True),
         "threadId": Property(is_id, is_immutable=True, is_server_set=True),
         "mailboxIds": Property(set_of(is_id_or_reference), default=REQUIRED, is_map=True, is_reference=True),
-        "keywords": Property(set_of(is_keyword), default={}, is_map=True),
+        "keywords": Property(set_of(is_keyword), default={}, is_map=True, fold_key=str.lower),
         "size": Property(is_unsigned_int, is_immutable=True, is_server_set=True),
         "receivedAt": Property(is_utc_date, is_immutable=True),
         "messageId": Property(_STRINGS, is_immutable=True, is_nullable=True),
@@ -123,6 +123,7 @@ EMAIL: Final = DataType(
         "bodyStructure": Property(is_body_part, is_immutable=True, in_default_get=False),
     },
     methods=frozenset({"get", "changes", "set", "query", "queryChanges", "copy"}),
+    open_prefix="header:",
     filter_conditions={
         "inMailbox": is_id_or_reference,
         "inMailboxOtherThan": is_ids_or_references,
