@@ -65,7 +65,8 @@ class Link:
         self.account, self.meter = account, meter
         self._pool, self._on_refused = pool, on_refused
         self._facts: Facts | None = None
-        self.has_work = True  # something may lack its details
+        self.has_work = True  # something may be there to index, or to load the details of
+        self.rebuilding: set[str] = set()  # mailboxes whose UIDVALIDITY changed, until they are indexed again
 
     @asynccontextmanager
     async def connection(

@@ -99,8 +99,8 @@ class Refresher:
         known = {row.facts for row in sweep.rows.values()}
         facts_changed = known != set(tree.facts)
         if deltas or facts_changed:
-            self._link.has_work |= any(delta.arrived for delta in deltas)
             await self._link.account.apply(Batch(mailboxes=tree.facts if facts_changed else None, deltas=deltas))
+            self._link.has_work = True  # after it: who finds nothing to do meanwhile takes the flag away
         return len(sweep.deltas)
 
     async def _look(self, facts: Facts, rows: Mapping[str, MailboxRow]) -> Tree:
@@ -135,7 +135,10 @@ class Refresher:
             step = plan(mark, listed.seen, facts.tier)
             if step is Step.SCAN and not self._is_scan_due(mailbox_id, mark, listed, sweep):
                 continue
-            if step in (Step.SCAN, Step.CHANGED_SINCE):
+            if step is Step.REBUILD and (rebuilt := _first_mark(mailbox_id, listed)) is not None:
+                self._link.rebuilding.add(mailbox_id)
+                sweep.deltas[mailbox_id] = replace(rebuilt, shelves=True)
+            elif step in (Step.SCAN, Step.CHANGED_SINCE):
                 row = replace(row, facts=replace(row.facts, path=listed.path))
                 tasks.append(asyncio.create_task(self._one(row, step, listed.seen, pending)))
         try:

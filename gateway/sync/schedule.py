@@ -40,13 +40,14 @@ class Schedule:
 
     async def ensure(self, need: Need) -> None:
         """Return when the mailboxes that `need` names are indexed. Raises ImapError."""
+        if not self._link.has_work:
+            return
         rows = self._link.mailboxes()
-        unindexed = {row.facts.id: row for row in rows.values() if row.facts.is_selectable and not _is_indexed(row)}
-        if unindexed or self._link.has_work:
-            self._wake()
+        unindexed = {row.facts.id: row for row in rows.values() if _lacks_index(row)}
+        self._wake()
         wanted = unindexed if need.everything else {id: unindexed[id] for id in need.mailbox_ids if id in unindexed}
-        if need.known:  # one that was indexed before: its UIDVALIDITY changed
-            wanted |= {id: row for id, row in unindexed.items() if id in self._rebuilt}
+        if need.known:
+            wanted |= {id: row for id, row in unindexed.items() if id in self._link.rebuilding}
         await self._index(wanted.values())
 
     async def aclose(self) -> None:
@@ -73,6 +74,7 @@ class Schedule:
             return
         try:
             await index_mailbox(self._link, row)
+            self._link.rebuilding.discard(mailbox_id)
         except CommandFailed as error:
             # Listed, but not to be selected: it shows no mail for now.
             log.warning("mailbox not indexed", extra={"mailbox": mailbox_id, "error": type(error).__name__})
@@ -91,14 +93,19 @@ class Schedule:
 
     async def _work(self) -> None:
         try:
-            for row in sorted(self._link.mailboxes().values(), key=_priority):
-                if row.facts.is_selectable and not _is_indexed(row):
-                    await self._index([row])
+            while (row := self._next_to_index()) is not None:
+                await self._index([row])
             await self._load_all_details()
         except ImapError as error:
             log.info("background work stopped", extra={"error": type(error).__name__})
         except MethodError as error:
             log.info("background work stopped", extra={"error": error.kind})
+
+    def _next_to_index(self) -> MailboxRow | None:
+        """Return the next mailbox as it is now: what was true of it when the work began may be void."""
+        now = time.monotonic()
+        rows = [row for row in self._link.mailboxes().values() if _lacks_index(row)]
+        return min((row for row in rows if self._not_before.get(row.facts.id, 0.0) <= now), key=_priority, default=None)
 
     async def _load_all_details(self) -> None:
         """Fill what list views want beyond the header, newest first; what cannot be loaded ends it."""
@@ -106,15 +113,15 @@ class Schedule:
             with self._link.account.snapshot() as snapshot:
                 lacking = snapshot.emails_without_details(None, DETAILS_AT_ONCE)
             if not lacking:
-                self._link.has_work = False
+                self._link.has_work = any(_lacks_index(row) for row in self._link.mailboxes().values())
                 return
             if not await load_details(self._link, lacking):
                 return
             await asyncio.sleep(0)
 
 
-def _is_indexed(row: MailboxRow) -> bool:
-    return row.mark is not None and row.mark.is_indexed
+def _lacks_index(row: MailboxRow) -> bool:
+    return row.facts.is_selectable and (row.mark is None or not row.mark.is_indexed)
 
 
 def _priority(row: MailboxRow) -> tuple[bool, int, str]:
