@@ -64,7 +64,10 @@ class NewMailbox:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailboxChange:
-    """What is to become of one Mailbox; None: stays as it is. `moves` tells that `parent_id` is meant, even if None."""
+    """What is to become of one Mailbox; None: stays as it is. `moves` tells that `parent_id` is meant, even if None.
+
+    It is carried out whole or not at all.
+    """
 
     mailbox_id: str
     name: str | None = None
@@ -72,6 +75,8 @@ class MailboxChange:
     parent_id: str | None = None
     is_subscribed: bool | None = None
     sort_order: int | None = None
+    sets_role: bool = False  # `role` is meant, even if None
+    role: str | None = None
 
 
 class Backend(Protocol):
@@ -109,10 +114,10 @@ class Backend(Protocol):
         """Return the id of a new Mailbox. Raise `SetError`."""
 
     async def change_mailbox(self, change: MailboxChange) -> None:
-        """Rename, move, (un)subscribe a Mailbox. Raise `SetError`."""
+        """Rename, move, (un)subscribe, order a Mailbox, give it a role. Raise `SetError`."""
 
-    async def destroy_mailbox(self, mailbox_id: str) -> None:
-        """Remove a Mailbox that holds nothing, or whose Emails are to go with it. Raise `SetError`."""
+    async def destroy_mailbox(self, mailbox_id: str, *, remove_emails: bool = False) -> None:
+        """Remove a Mailbox without children; unless `remove_emails` it must hold none. Raise `SetError`."""
 
     async def close(self) -> None:
         """Give up connections and background work."""

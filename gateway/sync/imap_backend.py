@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 
 from gateway.account.account import Account
-from gateway.account.backend import SectionRequest
+from gateway.account.backend import MailboxChange, NewMailbox, SectionRequest
 from gateway.account.records import Need, TextCriterion
+from gateway.account.sort_orders import SortOrders
 from gateway.sync import details, sections, sizes
 from gateway.sync.link import Facts, Link, Meter, translated
+from gateway.sync.listing import Lister
+from gateway.sync.mailbox_writes import MailboxWrites
 from gateway.sync.refresh import Refresher
 from gateway.sync.schedule import Schedule
 from gateway.sync.search import search
@@ -27,10 +30,16 @@ class ImapBackend:
         max_staleness_s: float,
         meter: Meter | None = None,
         on_refused: Callable[[], None] = lambda: None,
+        sort_orders: SortOrders | None = None,
     ) -> None:
-        """`on_refused` is called when the upstream refuses a login that it accepted before."""
+        """`on_refused` is called when the upstream refuses a login that it accepted before.
+
+        `sort_orders` is where mailboxes' sort orders are kept for want of METADATA; None: nowhere, until the end.
+        """
         self._link = Link(account, pool, meter, on_refused)
-        self._refresher = Refresher(self._link, max_staleness_s=max_staleness_s)
+        lister = Lister(self._link, sort_orders)
+        self._refresher = Refresher(self._link, lister, max_staleness_s=max_staleness_s)
+        self._mailboxes = MailboxWrites(self._link, self._refresher, lister)
         self._schedule = Schedule(self._link)
 
     async def facts(self) -> Facts:
@@ -64,6 +73,18 @@ class ImapBackend:
     async def search(self, criterion: TextCriterion, mailbox_ids: frozenset[str] | None) -> set[str]:
         with translated():
             return await search(self._link, criterion, mailbox_ids)
+
+    async def create_mailbox(self, mailbox: NewMailbox) -> str:
+        with translated():
+            return await self._mailboxes.create(mailbox)
+
+    async def change_mailbox(self, change: MailboxChange) -> None:
+        with translated():
+            await self._mailboxes.change(change)
+
+    async def destroy_mailbox(self, mailbox_id: str, *, remove_emails: bool = False) -> None:
+        with translated():
+            await self._mailboxes.destroy(mailbox_id, remove_emails=remove_emails)
 
     async def close(self) -> None:
         await self._schedule.aclose()

@@ -1,10 +1,13 @@
 """One account's two sides: its index and its upstream, and what is known of the upstream.
 
 Rule 1: within sync an upstream fault is an `ImapError`; it becomes a `MethodError` at the border (`translated`).
+Rule 2: sweeps and writes take turns (`Link.turn`): what a sweep read before a write is never applied after it. The
+first indexing of a mailbox takes none, for it may last minutes; see `writes` for why that is safe.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -15,7 +18,9 @@ from gateway.account.records import MailboxRow
 from gateway.jmap.errors import MethodError
 from gateway.sync.identity import Identity
 from gateway.sync.plan import Tier
-from gateway.upstream.imap import AuthenticationFailed, CommandFailed, Connection, ImapError, Pool
+from gateway.upstream.imap import AuthenticationFailed, CommandFailed, Connection, ImapError, Pool, Timeout
+
+TURN_S = 120.0  # a sweep that reads thousands of new messages holds the turn for that long; more is a hanging server
 
 
 class Meter(Protocol):
@@ -52,6 +57,24 @@ class Facts:
         return cls(usable, Tier.of(usable), Identity.of(connection.capabilities, connection.server_id))
 
 
+class Turn:
+    """`async with link.turn`: be the only sweep or write of this account meanwhile. Not to be taken twice."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()  # first come, first served
+
+    async def __aenter__(self) -> None:
+        """Raises `Timeout`."""
+        try:
+            async with asyncio.timeout(TURN_S):
+                await self._lock.acquire()
+        except TimeoutError:
+            raise Timeout(f"the turn did not come within {TURN_S:g} s") from None
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 class Link:
     """What every part of sync needs of one account."""
 
@@ -65,6 +88,7 @@ class Link:
         self.account, self.meter = account, meter
         self._pool, self._on_refused = pool, on_refused
         self._facts: Facts | None = None
+        self.turn = Turn()
         self.has_work = True  # something may be there to index, or to load the details of
         self.rebuilding: set[str] = set()  # mailboxes whose UIDVALIDITY changed, until they are indexed again
 
@@ -94,6 +118,10 @@ class Link:
         """Return the mailboxes that the index holds, by id."""
         with self.account.snapshot() as snapshot:
             return {row.facts.id: row for row in snapshot.mailboxes()}
+
+    def forget(self, is_gone: Callable[[str], bool]) -> None:
+        """Leave the selected mailboxes whose paths these are: they were renamed or deleted."""
+        self._pool.forget(is_gone)
 
     async def aclose(self) -> None:
         await self._pool.aclose()

@@ -12,17 +12,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from gateway.account.records import Batch, MailboxDelta, MailboxRow, Mark
-from gateway.sync.identity import Identity
 from gateway.sync.indexing import read_new
 from gateway.sync.link import Facts, Link
+from gateway.sync.listing import Lister
 from gateway.sync.plan import Seen, Step, plan
 from gateway.sync.resync import UidsVoid, changed_since, scan
-from gateway.sync.tree import KnownMailbox, Listed, Namespaces, Tree, build_tree
-from gateway.upstream.imap import CommandFailed, Connection, ImapError, ListEntry
+from gateway.sync.tree import Listed, Move, Tree
+from gateway.upstream.imap import CommandFailed, ImapError
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,9 @@ class _Sweep:
 class Refresher:
     """Sweeps one account, one sweep at a time."""
 
-    def __init__(self, link: Link, *, max_staleness_s: float) -> None:
-        self._link, self._max_staleness_s = link, max_staleness_s
+    def __init__(self, link: Link, lister: Lister, *, max_staleness_s: float) -> None:
+        self._link, self._lister, self._max_staleness_s = link, lister, max_staleness_s
+        self._moves: list[Move] = []
         self._running: asyncio.Task[None] | None = None
         self._fresh_at = float("-inf")  # when the last sweep that succeeded began
         self._next_scan: dict[str, float] = {}
@@ -60,6 +61,16 @@ class Refresher:
         if self._link.meter is not None:
             self._link.meter.answered(time.monotonic() - self._fresh_at)
 
+    async def sweep(self) -> None:
+        """Make a sweep now, for who has the turn and has changed the tree. Raises ImapError."""
+        begun = time.monotonic()
+        await self._sweep()
+        self._fresh_at = begun
+
+    def expect(self, move: Move) -> None:
+        """Be told of a RENAME before it is sent: the next sweep that succeeds finds it done or not."""
+        self._moves.append(move)
+
     def vouch(self) -> None:
         """Take the index for fresh as of now (a watcher says so)."""
         self._fresh_at = time.monotonic()
@@ -73,7 +84,8 @@ class Refresher:
     async def _run(self) -> None:
         begun, meter = time.monotonic(), self._link.meter
         try:
-            changed = await self._sweep()
+            async with self._link.turn:
+                changed = await self._sweep()
         except ImapError:
             if meter is not None:
                 meter.failed()
@@ -88,7 +100,7 @@ class Refresher:
         facts = await self._link.facts()
         sweep = _Sweep(self._link.mailboxes())
         for _look in range(MAX_LOOKS):
-            tree = await self._look(facts, sweep.rows)
+            tree = await self._lister.look(sweep.rows, self._moves)
             found = await self._read_changes(facts, tree, sweep)
             for delta in found:
                 sweep.deltas[delta.mailbox_id] = _merged(sweep.deltas.get(delta.mailbox_id), delta)
@@ -101,27 +113,8 @@ class Refresher:
         if deltas or facts_changed:
             await self._link.account.apply(Batch(mailboxes=tree.facts if facts_changed else None, deltas=deltas))
             self._link.has_work = True  # after it: who finds nothing to do meanwhile takes the flag away
+        self._moves.clear()
         return len(sweep.deltas)
-
-    async def _look(self, facts: Facts, rows: Mapping[str, MailboxRow]) -> Tree:
-        """Ask for all mailboxes and their numbers: one round trip with LIST-STATUS."""
-        items = ["MESSAGES", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ"]
-        if facts.identity is Identity.GUID:
-            items.append("X-GUID")
-        known = [
-            KnownMailbox(row.facts.id, row.facts.path, row.mark.uidvalidity, row.mark.uidnext)
-            if row.mark
-            else KnownMailbox(row.facts.id, row.facts.path, 0, 0)
-            for row in rows.values()
-        ]
-        async with self._link.connection() as connection:
-            entries = await connection.list_mailboxes(returns=("SPECIAL-USE", "SUBSCRIBED"), status=items)
-            namespaces = await _namespaces(connection)
-            listed = [_listed(entry) for entry in entries]
-            if facts.identity is Identity.OBJECTID:
-                listed = await _with_ids(connection, listed, known)
-        subscribed = frozenset(entry.name for entry in entries if "\\subscribed" in entry.attributes)
-        return build_tree(listed, known, namespaces, subscribed)
 
     async def _read_changes(self, facts: Facts, tree: Tree, sweep: _Sweep) -> list[MailboxDelta]:
         """Carry out the planned step of every indexed mailbox, side by side."""
@@ -199,60 +192,3 @@ def _merged(before: MailboxDelta | None, after: MailboxDelta) -> MailboxDelta:
         [*before.vanished, *after.vanished],
         after.mark,
     )
-
-
-def _number(value: int | str | None) -> int | None:
-    return value if isinstance(value, int) else None
-
-
-def _text(value: int | str | None) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _listed(entry: ListEntry) -> Listed:
-    status = entry.status
-    if status is None:
-        return Listed(entry.name, entry.delimiter, entry.attributes)
-    seen = Seen(
-        _number(status.get("UIDVALIDITY")),
-        _number(status.get("UIDNEXT")),
-        _number(status.get("HIGHESTMODSEQ")),
-        _number(status.get("MESSAGES")),
-    )
-    return Listed(
-        entry.name,
-        entry.delimiter,
-        entry.attributes,
-        seen,
-        _number(status.get("UNSEEN")),
-        _text(status.get("MAILBOXID")),
-        _text(status.get("X-GUID")),
-    )
-
-
-async def _with_ids(connection: Connection, listed: list[Listed], known: Sequence[KnownMailbox]) -> list[Listed]:
-    """Ask for the MAILBOXID of each mailbox that is new, or new under its path.
-
-    One by one: of several in one LIST-STATUS, Cyrus 3.6 answers with memory it has freed.
-    """
-    recognised = {(mailbox.path, mailbox.uidvalidity) for mailbox in known}
-
-    async def with_id(entry: Listed) -> Listed:
-        if entry.seen is None or (entry.path, entry.seen.uidvalidity) in recognised:
-            return entry
-        try:
-            status = await connection.status(entry.path, ["MAILBOXID"])
-        except CommandFailed:
-            return entry  # gone meanwhile
-        return replace(entry, mailbox_id=_text(status.get("MAILBOXID")))
-
-    return list(await asyncio.gather(*map(with_id, listed)))
-
-
-async def _namespaces(connection: Connection) -> Namespaces:
-    try:
-        told = await connection.namespaces()
-    except CommandFailed:
-        return Namespaces()  # advertised and refused: then there is one namespace, the whole
-    personal = told.personal[0].prefix if told.personal else ""
-    return Namespaces(personal, tuple(namespace.prefix for namespace in [*told.others, *told.shared]))

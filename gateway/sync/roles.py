@@ -19,6 +19,7 @@ _BY_ATTRIBUTE = {
     "\\sent": "sent",
     "\\trash": "trash",
 }
+ATTRIBUTES = {role: f"\\{role.capitalize()}" for role in _BY_ATTRIBUTE.values()}  # as CREATE and METADATA want them
 
 # Names that common servers and clients give, in the common languages; compared by casefold.
 _NAMES = {

@@ -9,31 +9,21 @@ Rule 3: siblings differ in name, names hold no control characters (RFC 8621 sect
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import NamedTuple
 
 from gateway.account import ids
 from gateway.account.records import MailboxFacts
 from gateway.sync.plan import Seen
+from gateway.sync.rights import ALL_RIGHTS, rights_of
 from gateway.sync.roles import SORT_ORDER, UNSORTED, Candidate, assign_roles
 
 # RFC 8621 section 1.3.1 wants at least 100; a name is one level of an IMAP path, and servers keep levels in file names.
 MAX_NAME_OCTETS = 255
 
-_ALL_RIGHTS = frozenset(
-    {
-        "mayReadItems",
-        "mayAddItems",
-        "mayRemoveItems",
-        "maySetSeen",
-        "maySetKeywords",
-        "mayCreateChild",
-        "mayRename",
-        "mayDelete",
-        "maySubmit",
-    }
-)
-_INBOX_RIGHTS = _ALL_RIGHTS - {"mayRename", "mayDelete"}  # RENAME INBOX moves its mail; DELETE INBOX fails (RFC 3501)
+_NOT_OF_INBOX = frozenset({"mayRename", "mayDelete"})  # RENAME INBOX moves its mail; DELETE INBOX fails (RFC 3501)
 _SHELL_RIGHTS = frozenset({"mayCreateChild", "mayRename", "mayDelete"})
 
 
@@ -48,6 +38,7 @@ class Listed:
     unseen: int | None = None
     mailbox_id: str | None = None  # MAILBOXID (RFC 8474)
     guid: str | None = None  # Dovecot's STATUS X-GUID
+    rights: str | None = None  # the letters of MYRIGHTS (RFC 4314); None: there is no ACL
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +59,21 @@ class Namespaces:
     foreign: tuple[str, ...] = ()
 
 
+class Move(NamedTuple):
+    """A RENAME that we sent: of this mailbox and all below it."""
+
+    old: str
+    new: str
+    delimiter: str | None
+
+    def follow(self, path: str) -> str:
+        """Return where a path is once the mailbox has moved."""
+        if path == self.old:
+            return self.new
+        below = self.old + self.delimiter if self.delimiter else None
+        return self.new + path[len(self.old) :] if below is not None and path.startswith(below) else path
+
+
 @dataclass(frozen=True, slots=True)
 class Tree:
     """The mailboxes of the account; `listed` by id, for those that can be selected."""
@@ -77,28 +83,33 @@ class Tree:
 
 
 def build_tree(
-    listed: Sequence[Listed], known: Sequence[KnownMailbox], namespaces: Namespaces, subscribed: frozenset[str] | None
+    listed: Sequence[Listed],
+    known: Sequence[KnownMailbox],
+    namespaces: Namespaces,
+    subscribed: frozenset[str] | None,
+    moves: Sequence[Move] = (),
+    sort_orders: Mapping[str, int] = MappingProxyType({}),
 ) -> Tree:
-    """Return the account's tree. `subscribed`: paths, None when the server cannot tell (then all are)."""
-    own = _with_every_level([entry for entry in listed if not _is_foreign(entry.path, namespaces)], namespaces)
+    """Return the account's tree. `subscribed`: paths, None when the server cannot tell (then all are).
+
+    `sort_orders`: by path, those that a client has set.
+    """
+    own = _with_every_level([entry for entry in listed if not is_foreign(entry.path, namespaces)], namespaces)
     levels = {entry.path: _levels(entry, namespaces) for entry in own}
     path_of_levels = {level: path for path, level in levels.items()}
     roles = assign_roles(
         [
-            Candidate(e.path, levels[e.path][-1], len(levels[e.path]) - 1, e.attributes, _is_inbox(e.path))
+            Candidate(e.path, levels[e.path][-1], len(levels[e.path]) - 1, e.attributes, is_inbox(e.path))
             for e in own
             if _selectable(e)
         ]
     )
-    assigned = _assign_ids(own, known)
+    assigned = _assign_ids(own, _moved(known, own, moves) if moves else known)
     names = _names(own, levels)
     facts, by_id = [], {}
     for entry in own:
         parent = path_of_levels.get(levels[entry.path][:-1])
         role, selectable = roles.get(entry.path), _selectable(entry)
-        rights = _INBOX_RIGHTS if _is_inbox(entry.path) else _ALL_RIGHTS if selectable else _SHELL_RIGHTS
-        if "\\noinferiors" in entry.attributes:
-            rights = rights - {"mayCreateChild"}
         facts.append(
             MailboxFacts(
                 id=assigned[entry.path],
@@ -107,8 +118,8 @@ def build_tree(
                 parent_id=assigned[parent] if parent is not None else None,
                 role=role,
                 is_subscribed=subscribed is None or entry.path in subscribed,
-                sort_order=SORT_ORDER.get(role or "", UNSORTED),
-                rights=rights,
+                sort_order=sort_orders.get(entry.path, SORT_ORDER.get(role or "", UNSORTED)),
+                rights=_rights(entry, namespaces),
                 is_selectable=selectable,
                 total_emails=entry.seen.messages if entry.seen else None,
                 unread_emails=entry.unseen,
@@ -119,7 +130,39 @@ def build_tree(
     return Tree(tuple(facts), by_id)
 
 
-def _is_inbox(path: str) -> bool:
+def _moved(known: Sequence[KnownMailbox], own: Sequence[Listed], moves: Sequence[Move]) -> list[KnownMailbox]:
+    """Return what is known, at the paths where our own RENAMEs brought it, as far as the list shows that they did."""
+    entries = {entry.path: entry for entry in own}
+    paths: dict[str, str] = {}
+    for mailbox in known:
+        path = mailbox.path
+        for move in moves:
+            path = move.follow(path)
+        # A server may make a new mailbox in the old place at once: Dovecot does, for those it creates by itself.
+        left = mailbox.path not in entries or _validity(entries[mailbox.path]) != mailbox.uidvalidity
+        if path != mailbox.path and path in entries and left:
+            paths[mailbox.path] = path
+    taken = set(paths.values())
+    return [
+        replace(mailbox, path=paths.get(mailbox.path, mailbox.path))
+        for mailbox in known
+        if mailbox.path in paths or mailbox.path not in taken
+    ]
+
+
+def _rights(entry: Listed, namespaces: Namespaces) -> frozenset[str]:
+    rights = ALL_RIGHTS if entry.rights is None else rights_of(entry.rights)
+    if not _selectable(entry):
+        rights &= _SHELL_RIGHTS
+    if is_inbox(entry.path):
+        rights -= _NOT_OF_INBOX
+    # Where the personal namespace is `INBOX.`, what is below INBOX stands beside it.
+    is_root = is_inbox(entry.path) and namespaces.personal.upper() == f"INBOX{entry.delimiter}"
+    return rights - {"mayCreateChild"} if is_root or "\\noinferiors" in entry.attributes else rights
+
+
+def is_inbox(path: str) -> bool:
+    """Tell whether a path is the INBOX."""
     return path.upper() == "INBOX"  # the one name without case (RFC 3501 section 5.1)
 
 
@@ -127,7 +170,7 @@ def _selectable(entry: Listed) -> bool:
     return not entry.attributes & {"\\noselect", "\\nonexistent"}
 
 
-def _is_foreign(path: str, namespaces: Namespaces) -> bool:
+def is_foreign(path: str, namespaces: Namespaces) -> bool:
     """Tell whether the longest prefix that fits belongs to a namespace that is not personal."""
     foreign = max((len(prefix) for prefix in namespaces.foreign if prefix and _is_under(path, prefix)), default=0)
     return foreign > (len(namespaces.personal) if _is_under(path, namespaces.personal) else 0)
@@ -140,13 +183,13 @@ def _is_under(path: str, prefix: str) -> bool:
 def _levels(entry: Listed, namespaces: Namespaces) -> tuple[str, ...]:
     """Split a path; the personal namespace's prefix (Courier: `INBOX.`) is no level of its own."""
     path = entry.path
-    if _is_inbox(path):
+    if is_inbox(path):
         return ("INBOX",)
     prefix = namespaces.personal
     if prefix and path.startswith(prefix) and len(path) > len(prefix):
         return tuple(path[len(prefix) :].split(entry.delimiter or "\0"))
     first, *rest = path.split(entry.delimiter) if entry.delimiter else [path]
-    return ("INBOX" if _is_inbox(first) else first, *rest)
+    return ("INBOX" if is_inbox(first) else first, *rest)
 
 
 def _with_every_level(listed: list[Listed], namespaces: Namespaces) -> list[Listed]:
@@ -178,9 +221,22 @@ def _assign_ids(own: list[Listed], known: Sequence[KnownMailbox]) -> dict[str, s
             assigned[entry.path] = ids.mailbox_id(mailboxid=entry.mailbox_id, guid=entry.guid)
         elif (old := kept.get(entry.path) or renamed.get(entry.path)) is not None:
             assigned[entry.path] = old
-        else:
-            assigned[entry.path] = ids.mailbox_id(path=entry.path, uidvalidity=_validity(entry))
+    taken = {*assigned.values(), *kept.values(), *renamed.values()}
+    for entry in own:
+        if entry.path not in assigned:
+            assigned[entry.path] = id = _minted(entry, taken)
+            taken.add(id)
     return assigned
+
+
+def _minted(entry: Listed, taken: Collection[str]) -> str:
+    id = ids.mailbox_id(path=entry.path, uidvalidity=_validity(entry))
+    # A mailbox that got this id under this path may live on under another: where UIDVALIDITY is the time in seconds,
+    # a new one in its place can come with the same number.
+    number = 2
+    while id in taken:
+        id, number = ids.mailbox_id(path=f"{entry.path}\0{number}", uidvalidity=_validity(entry)), number + 1
+    return id
 
 
 def _validity(entry: Listed) -> int:
@@ -218,7 +274,7 @@ def _names(own: list[Listed], levels: Mapping[str, tuple[str, ...]]) -> dict[str
     taken: set[tuple[tuple[str, ...], str]] = set()
     for entry in own:
         level = levels[entry.path]
-        name = "Inbox" if _is_inbox(entry.path) else _presentable(level[-1])
+        name = "Inbox" if is_inbox(entry.path) else _presentable(level[-1])
         unique, number = name, 2
         while (level[:-1], unique) in taken:
             unique, number = f"{name} ({number})", number + 1

@@ -55,6 +55,7 @@ class _Slot:
     connection: Connection | None = None
     opened_at_s: float = 0.0
     used_at_s: float = 0.0
+    is_doomed: bool = False  # to be closed when it is given back
 
     @property
     def selected(self) -> Selected | None:
@@ -127,6 +128,22 @@ class Pool:
         finally:
             self._give_back(slot)
 
+    def forget(self, is_gone: Callable[[str], bool]) -> None:
+        """Close what has a mailbox selected that was renamed or deleted: its path may soon be that of another one.
+
+        A borrowed connection is closed when it is given back.
+        """
+        for slot in (*self._free, *self._borrowed):
+            if slot.selected is not None and is_gone(slot.selected.name):
+                slot.is_doomed = True
+        for slot in self._free:
+            self._end_doomed(slot)
+
+    def _end_doomed(self, slot: _Slot) -> None:
+        if slot.is_doomed and slot.connection is not None:
+            slot.connection.close()
+        slot.is_doomed = False
+
     async def aclose(self) -> None:
         """Log out of everything; borrowed connections are closed under their borrowers."""
         self._is_closed = True
@@ -181,6 +198,7 @@ class Pool:
     def _give_back(self, slot: _Slot) -> None:
         now = asyncio.get_running_loop().time()
         slot.used_at_s = now
+        self._end_doomed(slot)
         if slot.connection is not None:
             if now - slot.opened_at_s >= PROVEN_S and not slot.connection.is_closed:
                 self._backoff = _Backoff()

@@ -1,0 +1,44 @@
+"""From an IMAP NO about a mailbox (RFC 5530) to a SetError (RFC 8620 section 5.3). Pure.
+
+Rule 1: a NO without a code says little: for a name it is taken to be about the name, for the rest about permission.
+Rule 2: a description names the response code and never the server's text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.jmap.errors import SetError
+from gateway.upstream.imap import CommandFailed, ImapError
+
+_FORBIDDEN = {"NOPERM", "AUTHORIZATIONFAILED", "PRIVACYREQUIRED"}
+_OVER_QUOTA = {"OVERQUOTA", "LIMIT"}
+_FAILED = {"SERVERBUG", "UNAVAILABLE", "INUSE", "CORRUPTION", "CONTACTADMIN", "CLIENTBUG", "EXPIRED", "THROTTLED"}
+
+
+def refusal(error: ImapError, *, properties: Sequence[str] = ()) -> SetError:
+    """Return why a write was refused. `properties`: what the command was about, if it was about values."""
+    code = error.code or ""
+    if not isinstance(error, CommandFailed):
+        return SetError("serverFail", "the connection to the mail server broke; nothing was changed")
+    told = f" ({code})" if code else ""
+    if code in _FORBIDDEN:
+        return SetError("forbidden", f"the mail server does not permit this{told}")
+    if code in _OVER_QUOTA:
+        return SetError("overQuota", f"the mail server has reached a limit{told}")
+    if code == "HASCHILDREN":
+        return SetError("mailboxHasChild")
+    if code == "NONEXISTENT" and not properties:
+        return SetError("notFound")
+    if code in _FAILED:
+        return SetError("serverFail", f"the mail server could not do this at present{told}")
+    if code == "ALREADYEXISTS":
+        return SetError("invalidProperties", "there is such a mailbox already", properties=properties)
+    if properties:
+        return SetError("invalidProperties", f"the mail server refused this{told}", properties=properties)
+    return SetError("forbidden", f"the mail server refused this{told}")
+
+
+def is_cut(error: ImapError | None) -> bool:
+    """Tell whether it is open if the command was carried out."""
+    return error is not None and not isinstance(error, CommandFailed)
