@@ -1,4 +1,5 @@
-"""Capability URIs and the objects that stand behind them in the Session (RFC 8620 section 2, RFC 8621 section 1.3).
+"""Capability URIs and the objects that stand behind them in the Session (RFC 8620 section 2, RFC 8621 section 1.3,
+RFC 9404 section 3).
 
 Rule 1: what is advertised is what is enforced; a field of a capability's specification is never left out.
 """
@@ -30,11 +31,26 @@ COLLATIONS: Final = ("i;ascii-casemap", "i;octet", "i;unicode-casemap")  # RFC 4
 MAX_SIZE_MAILBOX_NAME: Final = 255
 # Of unencoded octets. Base64 adds a third: this becomes a message of 48 MB, about what large providers take.
 MAX_SIZE_ATTACHMENTS: Final = 36_000_000
+# Of one creation in a Blob/upload. RFC 9404 section 4.1 asks for at least 64; a document edited in a hundred places
+# has two hundred.
+MAX_DATA_SOURCES: Final = 256
+BLOB_DIGESTS: Final = ("sha-256", "sha")  # the preferred one first
+BLOB_TYPE_NAMES: Final = ("Mailbox", "Thread", "Email")  # what Blob/lookup finds
 
 
 def core_capability(limits: Limits) -> dict[str, Any]:
     """Return the object of `urn:ietf:params:jmap:core` in the Session's capabilities."""
     return {**limits.capability(), "collationAlgorithms": list(COLLATIONS)}
+
+
+def blob_account_capability(limits: Limits) -> dict[str, Any]:
+    """Return the object of `urn:ietf:params:jmap:blob` in an account's accountCapabilities (RFC 9404 section 3.1)."""
+    return {
+        "maxSizeBlobSet": limits.max_size_upload,
+        "maxDataSources": MAX_DATA_SOURCES,
+        "supportedTypeNames": list(BLOB_TYPE_NAMES),
+        "supportedDigestAlgorithms": list(BLOB_DIGESTS),
+    }
 
 
 def mail_account_capability(

@@ -7,10 +7,24 @@ from __future__ import annotations
 
 from functools import partial
 
+from gateway.jmap.capability import BLOB, CORE
 from gateway.jmap.method import Registry
 from gateway.jmap.objects.email import EMAIL
 from gateway.jmap.objects.search_snippet import SEARCH_SNIPPET
-from gateway.methods import core, email, email_parse, email_query, mailbox, search_snippet, standard, thread
+from gateway.methods import (
+    blob_copy,
+    blob_get,
+    blob_lookup,
+    blob_upload,
+    core,
+    email,
+    email_parse,
+    email_query,
+    mailbox,
+    search_snippet,
+    standard,
+    thread,
+)
 
 
 def register(registry: Registry) -> None:
@@ -25,3 +39,7 @@ def register(registry: Registry) -> None:
     registry.add("Email/queryChanges", EMAIL.capability, email_query.query_changes)
     registry.add("Email/parse", EMAIL.capability, email_parse.parse)
     registry.add("SearchSnippet/get", SEARCH_SNIPPET.capability, search_snippet.get)
+    registry.add("Blob/copy", CORE, blob_copy.copy)
+    registry.add("Blob/upload", BLOB, blob_upload.upload)
+    registry.add("Blob/get", BLOB, blob_get.get)
+    registry.add("Blob/lookup", BLOB, blob_lookup.lookup)

@@ -1,7 +1,8 @@
 """Any blob id opened: a whole message, a part without its transfer encoding, an upload (RFC 8620 section 6.2).
 
 Rule 1: octets are streamed. Only a blob inside a parsed message is taken into memory, with that message, bounded.
-Rule 2: a blob opens or is not found; the first octets are there before it counts as open.
+Rule 2: a blob is found by the index and the store alone, without an octet of it; it opens or is not found, and the
+first octets are there before it counts as open.
 
 A part of a message that is itself a blob (an attached message, an upload) is named "p<section>_<blob id>"; one of a
 message in a mailbox "p<section>_<email id>". So every part that Email/parse shows can be downloaded and parsed again.
@@ -10,7 +11,7 @@ message in a mailbox "p<section>_<email id>". So every part that Email/parse sho
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -50,17 +51,57 @@ class Blob:
     name: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class FoundBlob:
+    """A blob that exists as far as we know.
+
+    `chunks` streams it from an offset on, as often as wanted. The first of them is empty: the octets are there.
+    """
+
+    id: str
+    chunks: Callable[[int], AsyncGenerator[bytes, None]]
+    can_seek: bool  # else `chunks` takes no offset but 0
+    size_octets: int | None = None
+    type: str | None = None
+    name: str | None = None
+    email_id: str | None = None  # of the Email that holds it
+
+
 async def open_blob(account: Account, blob_id: str) -> Blob | None:
     """Open a blob of this account for a download; None: there is no such blob."""
     try:
-        return await _open(account, blob_id, depth=0)
+        return await _open(await find_blob(account, blob_id))
     except BlobNotFound:
         return None
 
 
 async def read_blob(account: Account, blob_id: str, *, max_octets: int) -> bytes:
     """Return a whole blob. Raise BlobNotFound, or BlobTooLarge past `max_octets`."""
-    return await _read(await _open(account, blob_id, depth=0), max_octets)
+    return await _read(await find_blob(account, blob_id), max_octets)
+
+
+async def find_blob(account: Account, blob_id: str) -> FoundBlob:
+    """Look a blob up without opening it. Raise BlobNotFound."""
+    return await _find(account, blob_id, depth=0)
+
+
+async def prepare_blobs(account: Account, blob_ids: Iterable[str], *, sizes: bool) -> None:
+    """Load at once what finding each of many blobs needs: rows and structures, and the `sizes` of parts."""
+    refs = [ref for ref in map(parse_blob_id, blob_ids) if ref is not None and not _is_blob(ref.email_id)]
+    ids = list(dict.fromkeys(ref.email_id for ref in refs if ref.kind != "upload"))
+    if not ids:
+        return
+    _state, rows = await load_rows(account, ids, structure=any(ref.kind == "part" for ref in refs))
+    if not sizes:
+        return
+    lacking: dict[str, None] = {}
+    for ref in refs:
+        row = rows.get(ref.email_id)
+        part = _part(row.structure, ref.section) if row is not None and ref.kind == "part" else None
+        if part is not None and size_of(part) is None:
+            lacking[ref.email_id] = None
+    if lacking:
+        await account.backend.load_sizes(list(lacking))
 
 
 def parts_of(blob_id: str) -> str:
@@ -75,38 +116,48 @@ async def parse_blob(account: Account, blob_id: str) -> tuple[ParsedMessage, int
     return await _parse(octets), len(octets)
 
 
-async def _open(account: Account, blob_id: str, *, depth: int) -> Blob:
+async def _find(account: Account, blob_id: str, *, depth: int) -> FoundBlob:
     ref = parse_blob_id(blob_id)
     if ref is None or depth > MAX_NESTING:
         raise BlobNotFound(blob_id)
     if ref.kind == "upload":
-        return await _open_upload(account, blob_id, ref)
+        return await _find_upload(account, blob_id, ref)
     if ref.kind == "part" and _is_blob(ref.email_id):
-        return await _open_nested(account, blob_id, ref, depth)
+        return await _find_nested(account, blob_id, ref, depth)
     _state, rows = await load_rows(account, [ref.email_id], structure=ref.kind == "part")
     row = rows.get(ref.email_id)
     if row is None:
         raise BlobNotFound(blob_id)
-    if ref.kind == "message":
-        chunks = await _begun(account.backend.stream_section(row.id, WHOLE), "binary", blob_id)
-        return Blob(blob_id, chunks, row.size_octets, "message/rfc822")
-    part = _part(row.structure, ref.section)
-    if part is None:
-        raise BlobNotFound(blob_id)
-    chunks = await _begun(account.backend.stream_section(row.id, part.section), part.encoding, blob_id)
-    return Blob(blob_id, chunks, size_of(part), part.type, part.name)
+    email_id, section, encoding = row.id, WHOLE, "binary"
+    size_octets: int | None = row.size_octets
+    type, name = "message/rfc822", None
+    if ref.kind == "part":
+        part = _part(row.structure, ref.section)
+        if part is None:
+            raise BlobNotFound(blob_id)
+        section, encoding, type, name = part.section, part.encoding, part.type, part.name
+        size_octets = size_of(part)
+
+    def chunks(_offset_octets: int) -> AsyncGenerator[bytes, None]:
+        return _stream(account.backend.stream_section(email_id, section), encoding, blob_id)
+
+    return FoundBlob(blob_id, chunks, False, size_octets, type, name, email_id)
 
 
-async def _open_upload(account: Account, blob_id: str, ref: BlobRef) -> Blob:
+async def _find_upload(account: Account, blob_id: str, ref: BlobRef) -> FoundBlob:
     upload = await account.uploads.open(account.id, ref.digest)
     if upload is None:
         raise BlobNotFound(blob_id)
-    return Blob(blob_id, await _begun(upload.chunks(), "binary", blob_id), upload.size_octets, upload.type)
+
+    def chunks(offset_octets: int) -> AsyncGenerator[bytes, None]:
+        return _stream(upload.chunks(offset_octets), "binary", blob_id)
+
+    return FoundBlob(blob_id, chunks, True, upload.size_octets, upload.type)
 
 
-async def _open_nested(account: Account, blob_id: str, ref: BlobRef, depth: int) -> Blob:
-    """Open a part of a message that is a blob itself."""
-    outer = await _open(account, ref.email_id, depth=depth + 1)
+async def _find_nested(account: Account, blob_id: str, ref: BlobRef, depth: int) -> FoundBlob:
+    """Find a part of a message that is a blob itself."""
+    outer = await _find(account, ref.email_id, depth=depth + 1)
     try:
         message = await _parse(await _read(outer, MAX_PARSED_OCTETS))
     except BlobTooLarge:
@@ -115,7 +166,19 @@ async def _open_nested(account: Account, blob_id: str, ref: BlobRef, depth: int)
     if part is None:
         raise BlobNotFound(blob_id)
     octets, _problem = decode_transfer(message.section(part.section), part.encoding)
-    return Blob(blob_id, _one(octets), len(octets), part.type, part.name)
+
+    async def chunks(offset_octets: int) -> AsyncGenerator[bytes, None]:
+        yield b""
+        yield octets[offset_octets:]
+
+    return FoundBlob(blob_id, chunks, True, len(octets), part.type, part.name, outer.email_id)
+
+
+async def _open(found: FoundBlob) -> Blob:
+    """Wait for the first octets, so that a message that is gone is an answer and not a broken one."""
+    chunks = found.chunks(0)
+    await anext(chunks)
+    return Blob(found.id, chunks, found.size_octets, found.type, found.name)
 
 
 def _is_blob(id: str) -> bool:
@@ -128,13 +191,6 @@ def _part(root: Part | None, section: str) -> Part | None:
     if root is None:
         return None
     return next((part for part in root.walk() if part.section == section and not part.is_multipart), None)
-
-
-async def _begun(source: AsyncIterator[bytes], encoding: str, blob_id: str) -> AsyncGenerator[bytes, None]:
-    """Wait for the first octets, so that a message that is gone is an answer and not a broken one."""
-    chunks = _stream(source, encoding, blob_id)
-    await anext(chunks)
-    return chunks
 
 
 async def _stream(source: AsyncIterator[bytes], encoding: str, blob_id: str) -> AsyncGenerator[bytes, None]:
@@ -151,7 +207,7 @@ async def _stream(source: AsyncIterator[bytes], encoding: str, blob_id: str) -> 
             yield b""
         if octets := decode.finish():
             yield octets
-    except SectionVanished:
+    except (SectionVanished, FileNotFoundError):  # an upload that expires meanwhile is a file that is gone
         raise BlobNotFound(blob_id) from None
     finally:
         # It may hold a connection to the upstream; garbage collection would give that back too late.
@@ -159,21 +215,16 @@ async def _stream(source: AsyncIterator[bytes], encoding: str, blob_id: str) -> 
             await source.aclose()
 
 
-async def _one(octets: bytes) -> AsyncGenerator[bytes, None]:
-    if octets:
-        yield octets
-
-
-async def _read(blob: Blob, max_octets: int) -> bytes:
-    async with aclosing(blob.chunks) as chunks:
-        if blob.size_octets is not None and blob.size_octets > max_octets:
-            raise BlobTooLarge(blob.id)
-        octets = bytearray()
+async def _read(blob: FoundBlob, max_octets: int) -> bytes:
+    if blob.size_octets is not None and blob.size_octets > max_octets:
+        raise BlobTooLarge(blob.id)
+    octets = bytearray()
+    async with aclosing(blob.chunks(0)) as chunks:
         async for chunk in chunks:
             octets += chunk
             if len(octets) > max_octets:
                 raise BlobTooLarge(blob.id)
-        return bytes(octets)
+    return bytes(octets)
 
 
 async def _parse(octets: bytes) -> ParsedMessage:

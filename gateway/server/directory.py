@@ -16,7 +16,8 @@ from pathlib import Path
 from gateway.account.account import Account
 from gateway.account.uploads import Uploads
 from gateway.auth.caller import Caller
-from gateway.jmap.capability import MAIL, mail_account_capability
+from gateway.jmap.capability import BLOB, MAIL, blob_account_capability, mail_account_capability
+from gateway.jmap.limits import Limits
 from gateway.jmap.objects.email import EMAIL
 from gateway.server.upstreams import Provider
 from gateway.sync.imap_backend import ImapBackend
@@ -46,11 +47,13 @@ class Directory:
         data_dir: Path,
         providers: Mapping[str, Provider],
         uploads: Uploads,
+        limits: Limits,
         meter: Meter | None = None,
         forget: Callable[[str], None] = lambda _account_id: None,
     ) -> None:
         self._directory = data_dir / "accounts"
         self._providers, self._uploads, self._meter, self._forget = providers, uploads, meter, forget
+        self._limits = limits
         self._entries: dict[str, _Entry] = {}
 
     async def accounts_of(self, caller: Caller) -> Mapping[str, Account]:
@@ -115,7 +118,8 @@ class Directory:
             capabilities={
                 MAIL: mail_account_capability(
                     email_sort_options=EMAIL.sort_properties, may_create_top_level_mailbox=False
-                )
+                ),
+                BLOB: blob_account_capability(self._limits),
             },
         )
         await account.open()

@@ -76,6 +76,7 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
                 data_dir=config.store.data_dir,
                 providers=upstreams,
                 uploads=uploads,
+                limits=Limits(**config.limits.core()),
                 meter=SyncMeter(metrics),
                 forget=authenticator.forget,
             )

@@ -9,6 +9,8 @@ import pytest
 
 from gateway.account.account import Account
 from gateway.jmap.capability import CORE, MAIL
+from gateway.store import SqliteStore, Uploads
+from tests.methods.blobs import Blobs, Clock
 from tests.methods.world import World
 
 
@@ -28,3 +30,11 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     await world.add_mailbox("inbox", name="Inbox", role="inbox", sort_order=1)
     yield world
     await world.account.aclose()
+
+
+@pytest.fixture
+async def blobs(world: World, tmp_path: Path) -> AsyncIterator[Blobs]:
+    store, clock = await SqliteStore.open(tmp_path), Clock()
+    uploads = Uploads(store, tmp_path / "uploads", clock=clock)
+    yield Blobs(world, uploads, clock, tmp_path)
+    await store.close()
