@@ -24,6 +24,7 @@ from gateway.sync.imap_backend import ImapBackend
 from gateway.sync.link import Meter
 from gateway.upstream.imap import Credentials
 
+DEFAULT_LIMITS = Limits()
 IDLE_S = 1800.0  # without a request: longer than a mail client waits between two looks
 RELEASE_S = 60.0  # without a request: the index's own connections come back in a millisecond
 LOOK_ROUND_S = 30.0
@@ -47,7 +48,7 @@ class Directory:
         data_dir: Path,
         providers: Mapping[str, Provider],
         uploads: Uploads,
-        limits: Limits,
+        limits: Limits = DEFAULT_LIMITS,
         meter: Meter | None = None,
         forget: Callable[[str], None] = lambda _account_id: None,
     ) -> None:
