@@ -24,7 +24,7 @@ run: $(VENV)/.has-demo
 	@exec $(PYTHON) -m demo
 
 check: $(VENV)/.has-test static
-	$(PYTHON) -m pytest -q -m "not slow" $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -q -m "not slow and not upstream" $(PYTEST_ARGS)
 
 test: $(VENV)/.has-test static
 	$(PYTHON) -m tests.upstreams.debian
