@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.account.flags import FlagSets
-from gateway.account.pack import base_of, pack_summary, pack_words, sent_at_s
 from gateway.account.records import NewMessage
 from gateway.account.sql import insert_many, json_of, load_json
 from gateway.account.threads import Newcomer, assign
@@ -42,8 +41,7 @@ class Arrivals:
     """The rows to write, and what else they concern."""
 
     emails: list[Row] = field(default_factory=list)
-    contents: list[Row] = field(default_factory=list)
-    words: list[Row] = field(default_factory=list)
+    headers: list[Row] = field(default_factory=list)
     locations: list[Row] = field(default_factory=list)
     members: list[Row] = field(default_factory=list)
     links: list[Row] = field(default_factory=list)
@@ -56,13 +54,17 @@ class Arrivals:
 
     def write(self, connection: sqlite3.Connection) -> None:
         """Insert the rows. `location` replaces: a uid that is told again is what it is told to be now."""
-        insert_many(connection, "INSERT INTO thread", self.threads)
-        insert_many(connection, "INSERT INTO link", self.links)
-        insert_many(connection, "INSERT INTO email", self.emails)
-        insert_many(connection, "INSERT INTO content (email, summary)", self.contents)
-        insert_many(connection, "INSERT INTO words", self.words)
+        insert_many(connection, "INSERT OR FAIL INTO thread", self.threads)
+        insert_many(connection, "INSERT OR FAIL INTO link", self.links)
+        insert_many(
+            connection,
+            "INSERT OR FAIL INTO email (num, id, thread, received, size, keywords, is_visible, created_seq,"
+            " updated_seq, first_seq)",
+            self.emails,
+        )
+        insert_many(connection, "INSERT OR FAIL INTO header", self.headers)
         insert_many(connection, "INSERT OR REPLACE INTO location", self.locations)
-        insert_many(connection, "INSERT INTO member", self.members)
+        insert_many(connection, "INSERT OR FAIL INTO member", self.members)
         if self.reborn:
             connection.execute(
                 "DELETE FROM tombstone WHERE type = 'Email' AND id IN (SELECT value FROM json_each(?))",
@@ -76,84 +78,44 @@ def prepare(
     """Make the rows of new messages at (mailbox, message), without writing them."""
     out = Arrivals()
     times = Counter([message.email_id for _, message in places])
-    ids = json_of(times)
-    known: dict[str, int] = dict(
-        load_json(
-            connection,
-            "SELECT json_group_array(json_array(id, num)) FROM email WHERE id IN (SELECT value FROM json_each(?))",
-            (ids,),
-        )
-    )
-    died: dict[str, int] = dict(
-        load_json(
-            connection,
-            "SELECT json_group_array(json_array(id, first_seq)) FROM tombstone"
-            " WHERE type = 'Email' AND id IN (SELECT value FROM json_each(?))",
-            (ids,),
-        )
-    )
-    replaced = load_json(
-        connection,
-        "SELECT json_group_array(l.email) FROM json_each(?) j CROSS JOIN location l"
-        " ON l.mailbox = j.value ->> 0 AND l.uid = j.value ->> 1",
-        (json_of([(mailbox, message.uid) for mailbox, message in places]),),
-    )
-    out.touched.update(replaced)
+    known, died = _known(connection, times, numbers)
+    out.touched.update(_replaced(connection, places))
     first: dict[str, NewMessage] = {}
-    for _, message in sorted(places, key=lambda place: (place[1].received_at_s, place[1].uid)):
+    for _, message in sorted(places, key=_by_age):
         if message.email_id not in known:
             first.setdefault(message.email_id, message)
-    newcomers = [
-        Newcomer(message.email_id, message.thread_id, message.summary, base_of(message.summary))
-        for message in first.values()
-    ]
+    newcomers = [Newcomer(message.email_id, message.thread_id, message.header) for message in first.values()]
     assigned = assign(connection, newcomers, numbers.thread)
     numbers.thread += len(assigned.created)
     seen_threads: set[int] = set()
-    fresh: dict[str, Row] = {}  # id -> (num, thread, keywords) of those written whole
-    for newcomer, thread, message in zip(newcomers, assigned.threads, first.values(), strict=True):
-        num = numbers.email
-        numbers.email += 1
-        id = message.email_id
+    fresh: dict[str, tuple[int, int, int]] = {}  # id -> (num, thread, keywords) of those written whole
+    num = numbers.email
+    for thread, message in zip(assigned.threads, first.values(), strict=True):
+        _, sent_flags, _, received, size, id, _, header = message
         known[id] = num
-        flagset = flags.get(message.flags)
-        is_whole = times[id] == 1
-        is_visible = is_whole and not flagset.is_deleted
-        is_reborn = id in died
-        out.emails.append(
-            (
-                num,
-                id,
-                thread,
-                message.received_at_s,
-                message.size_octets,
-                flagset.keywords,
-                is_visible,
-                sent_at_s(message.summary),
-                None,
-                seq if is_visible else 0,
-                seq if is_visible else 0,
-                died[id] if is_reborn else seq,
-            )
-        )
-        out.contents.append((num, pack_summary(message.summary)))
-        out.words.append((num, *pack_words(message.summary, newcomer.base)))
-        if not is_whole:
-            out.touched.add(num)
-        elif is_visible:
-            out.new_emails += 1
+        flagset = flags.get(sent_flags)
+        at = seq if times[id] == 1 and not flagset.is_deleted else 0
+        out.emails.append((num, id, thread, received, size, flagset.keywords, at > 0, at, at, died.get(id, seq)))
+        out.headers.append((num, header))
+        if at:
             fresh[id] = (num, thread, flagset.keywords)
             seen_threads.add(thread)
-            if is_reborn:
-                out.reborn.add(id)
-    for mailbox, message in places:
-        num = known[message.email_id]
-        flagset = flags.get(message.flags)
-        out.locations.append((mailbox, message.uid, num, flagset.num, message.modseq))
-        if (row := fresh.get(message.email_id)) is not None:
-            out.members.append((mailbox, message.received_at_s, num, row[1], row[2]))
-        elif times[message.email_id] > 1 or message.email_id not in first:
+        elif times[id] > 1:
             out.touched.add(num)
+        num += 1
+    numbers.email = num
+    out.new_emails = len(fresh)
+    out.reborn = died.keys() & fresh.keys()
+    for mailbox, message in places:
+        uid, sent_flags, modseq, received, _, id, _, _ = message
+        row = fresh.get(id)
+        if row is not None:
+            out.locations.append((mailbox, uid, row[0], flags.get(sent_flags).num, modseq))
+            out.members.append((mailbox, received, *row))
+            continue
+        out.locations.append((mailbox, uid, known[id], flags.get(sent_flags).num, modseq))
+        if times[id] > 1 or id not in first:
+            out.touched.add(known[id])
     out.locations.sort()
     out.members.sort()
     out.links.extend(sorted(assigned.links.items()))
@@ -162,5 +124,56 @@ def prepare(
         out.new_threads += is_visible
         at = seq if is_visible else 0
         out.threads.append((thread, thread_id, is_visible, at, at, seq))
-    out.joined = {thread for thread in seen_threads if thread not in assigned.created}
+    out.joined = seen_threads - assigned.created.keys()
     return out
+
+
+def _by_age(place: Place) -> tuple[int, int]:
+    message = place[1]
+    return (message.received_at_s, message.uid)
+
+
+def _known(
+    connection: sqlite3.Connection, ids: Iterable[str], numbers: Numbers
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the numbers of those that are in the index, and the first seqs of those that died."""
+    known: dict[str, int] = {}
+    died: dict[str, int] = {}
+    text = json_of(ids)
+    if numbers.email > 1:
+        known.update(
+            load_json(
+                connection,
+                "SELECT json_group_array(json_array(e.id, e.num)) FROM json_each(?) j"
+                " CROSS JOIN email e ON e.id = j.value",
+                (text,),
+            )
+        )
+    if connection.execute("SELECT EXISTS (SELECT 1 FROM tombstone WHERE type = 'Email')").fetchone()[0]:
+        died.update(
+            load_json(
+                connection,
+                "SELECT json_group_array(json_array(t.id, t.first_seq)) FROM json_each(?) j"
+                " CROSS JOIN tombstone t ON t.type = 'Email' AND t.id = j.value",
+                (text,),
+            )
+        )
+    return known, died
+
+
+def _replaced(connection: sqlite3.Connection, places: Sequence[Place]) -> list[int]:
+    """Return the emails at the uids that are told anew."""
+    highest: dict[int, int] = {}
+    for mailbox in {mailbox for mailbox, _ in places}:
+        row = connection.execute("SELECT max(uid) FROM location WHERE mailbox = ?", (mailbox,)).fetchone()
+        highest[mailbox] = row[0] or 0
+    again = [(mailbox, message.uid) for mailbox, message in places if message.uid <= highest[mailbox]]
+    if not again:
+        return []
+    found: list[int] = load_json(
+        connection,
+        "SELECT json_group_array(l.email) FROM json_each(?) j CROSS JOIN location l"
+        " ON l.mailbox = j.value ->> 0 AND l.uid = j.value ->> 1",
+        (json_of(again),),
+    )
+    return found

@@ -72,6 +72,15 @@ DELETE FROM tombstone WHERE type = 'Email' AND id IN (
 _GONE = "DELETE FROM {table} WHERE {key} IN (SELECT email FROM temp.now WHERE locations = 0)"
 
 
+_TABLES_OF_EMAILS = (
+    ("email", "num"),
+    ("header", "email"),
+    ("content", "email"),
+    ("structure", "email"),
+    ("words", "email"),
+)
+
+
 class Effects(NamedTuple):
     """How many emails and Threads a client sees appear, change and go."""
 
@@ -102,7 +111,7 @@ def settle_emails(connection: sqlite3.Connection, flags: FlagSets, seq: int, now
         connection.execute(_BURY, parameters)
         connection.execute(_UPDATE, {"seq": seq})
         connection.execute(_RISE)
-    for table, key in (("email", "num"), ("content", "email"), ("structure", "email"), ("words", "email")):
+    for table, key in _TABLES_OF_EMAILS:
         connection.execute(_GONE.format(table=table, key=key))
     return Effects(sum(kinds.values()), kinds.get("c", 0), kinds.get("d", 0))
 

@@ -125,6 +125,21 @@ def weakened(tree: EmailFilter | None) -> EmailFilter | None:
     return Operator(tree.operator, tuple(weakened(child) or Condition() for child in tree.conditions))
 
 
+def structural(tree: EmailFilter | None) -> EmailFilter | None:
+    """Return a filter that every match passes and that looks at nothing that is made from headers."""
+    if tree is None:
+        return None
+    if isinstance(tree, Condition):
+        return replace(
+            tree, has_attachment=None, text=None, body=None, header=None, from_=None, to=None, cc=None, bcc=None,
+            subject=None,
+        )  # fmt: skip
+    if tree.operator == "NOT":
+        is_exact = all(structural(child) == child for child in tree.conditions)
+        return tree if is_exact else Condition()
+    return Operator(tree.operator, tuple(structural(child) or Condition() for child in tree.conditions))
+
+
 def compile_filter(tree: EmailFilter | None, view: View) -> Statement:
     """Return the statement that selects what matches; its order is still open."""
     driver = _driver(tree)

@@ -15,7 +15,7 @@ import orjson
 from gateway.account.records import EmailRow
 from gateway.message.part import Part
 from gateway.message.subject import base_subject, unicode_casemap
-from gateway.message.summary import Address, Summary
+from gateway.message.summary import Address, Summary, summarize
 
 MAX_WORDS_CHARACTERS = 8_000  # of one field: what a filter by substring can see of it
 MAX_SORT_CHARACTERS = 200  # what a sort can see of a name or subject
@@ -44,15 +44,10 @@ def pack_summary(summary: Summary) -> str:
     return dumps(summary[:])
 
 
-def base_of(summary: Summary) -> str:
-    """Return the base subject (RFC 5256) of an email, as threads and sorts use it."""
-    return base_subject(summary.subject) if summary.subject else ""
-
-
-def pack_words(summary: Summary, base: str) -> WordsRow:
-    """Return the words and sort keys of an email; `base` is its base subject."""
+def pack_words(summary: Summary) -> WordsRow:
+    """Return the words and sort keys of an email."""
     from_sort, to_sort = _first_name(summary.from_), _first_name(summary.to)
-    subject_sort = base[:MAX_SORT_CHARACTERS]
+    subject_sort = base_subject(summary.subject)[:MAX_SORT_CHARACTERS] if summary.subject else ""
     return (
         _addresses(summary.from_),
         _addresses(summary.to),
@@ -107,9 +102,14 @@ def unpack_structure(values: list[Any]) -> Part:
 
 # The order of EmailRow's columns in the JSON text that `Snapshot.emails` reads.
 def unpack_email(
-    values: list[Any], mailbox_ids: dict[int, str], keywordsets: dict[int, tuple[str, ...]], *, with_structure: bool
+    values: list[Any],
+    mailbox_ids: dict[int, str],
+    keywordsets: dict[int, tuple[str, ...]],
+    header: bytes | None,
+    *,
+    with_structure: bool,
 ) -> EmailRow:
-    """Return the row of one email from its parsed columns."""
+    """Return the row of one email from its parsed columns, and its header where it is not digested."""
     id, thread_id, mailboxes, keywords, size, received, has_attachment, preview, summary, *structure = values
     return EmailRow(
         id,
@@ -118,7 +118,7 @@ def unpack_email(
         keywordsets[keywords],
         size,
         received,
-        Summary(*summary),
+        summarize(header) if header is not None else Summary(*summary),
         preview,
         None if has_attachment is None else has_attachment == 1,
         unpack_structure(structure[0]) if with_structure and structure[0] is not None else None,

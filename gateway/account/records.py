@@ -55,7 +55,7 @@ class NewMessage(NamedTuple):
     size_octets: int
     email_id: str
     thread_id: str | None  # the upstream's THREADID or X-GM-THRID, as a JMAP id; None: computed by the index
-    summary: Summary
+    header: bytes  # the raw header fields that a Summary is made of; a wider block will do
 
 
 class FlagChange(NamedTuple):
@@ -101,6 +101,7 @@ class Batch:
     mailboxes: Sequence[MailboxFacts] | None = None  # the whole tree as it is now; None: unchanged
     deltas: Sequence[MailboxDelta] = ()
     details: Sequence[EmailDetail] = ()  # no client-visible change: takes no seq on its own
+    digests: Sequence[int] = ()  # internal keys of emails to digest (`digest`): nothing that a client can see
     is_bulk: bool = False  # a window of a first indexing: counts are brought up to date by the last, non-bulk batch
 
 

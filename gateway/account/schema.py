@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 
 # `flagset` and `keywordset` hold each distinct combination once (a few hundred in a real account): a filter on a
 # keyword becomes `keywords IN (…)`. `location` is what the upstream has, `member` what a client sees: an email that
 # is visible in a mailbox. `email` is narrow, for scans; what a list view shows of it stands in `content`.
+# `header` holds the raw header of each email that is not digested (`digest`): it has no `words` and no summary yet.
 # `first_seq` is the created_seq of the first life of an id that was destroyed and came back.
 TABLES: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -39,7 +40,8 @@ CREATE TABLE email (
 CREATE INDEX email_received ON email(received, num, thread, keywords) WHERE is_visible;
 CREATE INDEX email_updated ON email(updated_seq) WHERE is_visible;
 CREATE INDEX email_bare ON email(received) WHERE is_visible AND has_attachment IS NULL;
-CREATE TABLE content (email INTEGER PRIMARY KEY, summary TEXT NOT NULL, preview TEXT);
+CREATE TABLE header (email INTEGER PRIMARY KEY, block BLOB NOT NULL);
+CREATE TABLE content (email INTEGER PRIMARY KEY, summary TEXT, preview TEXT);
 CREATE TABLE structure (email INTEGER PRIMARY KEY, structure TEXT NOT NULL);
 CREATE TABLE words (
   email INTEGER PRIMARY KEY, "from" TEXT, "to" TEXT, cc TEXT, bcc TEXT, subject TEXT,

@@ -23,9 +23,9 @@ _EMAIL = """
 SELECT '[' || group_concat('["' || e.id || '","' || t.id || '",[' ||
   (SELECT group_concat(m.mailbox) FROM member m WHERE m.thread = e.thread AND m.email = e.num) || '],' ||
   e.keywords || ',' || e.size || ',' || e.received || ',' || coalesce(e.has_attachment, 'null') || ',' ||
-  coalesce(c.preview, 'null') || ',' || c.summary || {structure} || ']', ',') || ']'
+  coalesce(c.preview, 'null') || ',' || coalesce(c.summary, 'null') || {structure} || ']', ',') || ']'
 FROM json_each(?) j CROSS JOIN email e ON e.id = j.value CROSS JOIN thread t ON t.num = e.thread
-CROSS JOIN content c ON c.email = e.num {join} WHERE e.is_visible"""
+LEFT JOIN content c ON c.email = e.num {join} WHERE e.is_visible"""
 _WITHOUT_STRUCTURE = _EMAIL.format(structure="''", join="")
 _WITH_STRUCTURE = _EMAIL.format(
     structure="',' || coalesce(s.structure, 'null')", join="LEFT JOIN structure s ON s.email = e.num"
@@ -76,8 +76,29 @@ class Snapshot:
         keywordsets = self._caches.keywordsets
         if any(values[3] not in keywordsets for values in found):
             keywordsets = self.keywordsets
-        rows = [unpack_email(values, mailbox_ids, keywordsets, with_structure=with_structure) for values in found]
+        headers = self._headers([values[0] for values in found if values[8] is None])
+        rows = [
+            unpack_email(values, mailbox_ids, keywordsets, headers.get(values[0]), with_structure=with_structure)
+            for values in found
+        ]
         return {row.id: row for row in rows}
+
+    def _headers(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """Return the headers of emails that are not digested."""
+        if not ids:
+            return {}
+        found = self._list(
+            "SELECT json_group_array(json_array(e.id, hex(h.block))) FROM json_each(?) j"
+            " CROSS JOIN email e ON e.id = j.value CROSS JOIN header h ON h.email = e.num",
+            json_of(ids),
+        )
+        return {id: bytes.fromhex(block) for id, block in found}
+
+    def undigested(self, limit: int) -> list[int]:
+        """Return the internal keys of at most `limit` emails that are not digested, those indexed last first."""
+        return self._list(
+            "SELECT json_group_array(email) FROM (SELECT email FROM header ORDER BY email DESC LIMIT ?)", limit
+        )
 
     def email_ids(self, limit: int) -> list[str]:
         """Return the ids of at most `limit` Emails of the account, newest first."""

@@ -19,17 +19,20 @@ _CHUNKS = (200, 50, 10, 1)
 
 
 @lru_cache(maxsize=128)
-def _insert_text(head: str, columns: int, rows: int) -> str:
-    row = f"({', '.join('?' * columns)})"
+def _insert_text(head: str, row: str, rows: int) -> str:
     return f"{head} VALUES {', '.join([row] * rows)}"
 
 
-def insert_many(connection: sqlite3.Connection, head: str, rows: Sequence[Sequence[Any]]) -> None:
-    """Insert rows by `head`, such as `INSERT INTO link (hash, thread)`."""
+def insert_many(connection: sqlite3.Connection, head: str, rows: Sequence[Sequence[Any]], row: str = "") -> None:
+    """Insert rows by `head`, such as `INSERT OR FAIL INTO link (hash, thread)`; a failure has to end the transaction.
+
+    `row` is the text of one row's values where some are constant. OR FAIL: what may have to be taken back within a
+    transaction (ABORT, the default) is copied first, each page of an index that a row touches.
+    """
     at, end = 0, len(rows)
     while at < end:
         size = next(chunk for chunk in _CHUNKS if chunk <= end - at)
-        text = _insert_text(head, len(rows[at]), size)
+        text = _insert_text(head, row or f"({', '.join('?' * len(rows[at]))})", size)
         connection.execute(text, list(chain.from_iterable(rows[at : at + size])))
         at += size
 

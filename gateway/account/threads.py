@@ -10,18 +10,12 @@ Rule 3: threadId never changes: an email that links two Threads joins the older 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from hashlib import blake2b
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from gateway.account.ids import derived_thread_id, digest_id
+from gateway.account.ids import digest_id, id_of, link_digest
 from gateway.account.sql import json_of, load_json
-from gateway.message.summary import Summary
-
-# Of a long References field the first ones (the root) and the last ones (the nearest) count: a reply's own list
-# grows without end, and each entry is a row of the index.
-MAX_FIRST_REFERENCES = 4
-MAX_LAST_REFERENCES = 28
+from gateway.message.threadkeys import thread_links
 
 
 class Newcomer(NamedTuple):
@@ -29,8 +23,7 @@ class Newcomer(NamedTuple):
 
     email_id: str
     thread_id: str | None  # as the upstream says
-    summary: Summary
-    base: str  # base subject
+    header: bytes
 
 
 class Assigned(NamedTuple):
@@ -41,75 +34,68 @@ class Assigned(NamedTuple):
     links: dict[int, int]  # hash -> thread, new ones
 
 
-def message_ids(summary: Summary) -> list[str]:
-    """Return the ids that link an email, the root first; each once."""
-    references = summary.references or ()
-    if len(references) > MAX_FIRST_REFERENCES + MAX_LAST_REFERENCES:
-        references = [*references[:MAX_FIRST_REFERENCES], *references[-MAX_LAST_REFERENCES:]]
-    replied = (summary.in_reply_to or ())[:MAX_FIRST_REFERENCES]
-    own = (summary.message_id or ())[:1]
-    if not references and not replied:
-        return list(own)
-    return list(dict.fromkeys([*references, *replied, *own]))
-
-
-def link_hash(message_id: str, base: str) -> int:
-    """Return the key of a link: 64 bits, signed as SQLite's integers are."""
-    data = f"{message_id}\0{base}".encode("utf-8", "surrogatepass")
-    return int.from_bytes(blake2b(data, digest_size=8).digest(), "little", signed=True)
-
-
-def fold_base(base: str) -> str:
-    """Return a base subject as Threads compare it: without white space, in one case (RFC 8621 section 3)."""
-    return "".join(base.split()).casefold()
+def link_hash(digest: bytes) -> int:
+    """Return the key of a link: 64 bits of its digest, signed as SQLite's integers are."""
+    return int.from_bytes(digest[:8], "little", signed=True)
 
 
 def assign(connection: sqlite3.Connection, newcomers: Sequence[Newcomer], next_num: int) -> Assigned:
     """Give each newcomer its Thread, in the order given (oldest first); new Threads are numbered from `next_num`."""
-    keyed: list[tuple[list[int], str, str]] = []  # of each: its link hashes, root and base, if it links at all
-    for one in newcomers:
-        if one.thread_id is not None or not (ids := message_ids(one.summary)):
-            keyed.append(([], "", ""))
-            continue
-        base = fold_base(one.base)
-        keyed.append(([link_hash(message_id, base) for message_id in ids], ids[0], base))
-    links: dict[int, int] = dict(
-        load_json(
-            connection,
-            "SELECT json_group_array(json_array(hash, thread)) FROM link"
-            " WHERE hash IN (SELECT value FROM json_each(?))",
-            (json_of({value for hashes, _, _ in keyed for value in hashes}),),
-        )
-    )
-    founded: list[str] = []  # ids of Threads that may have to be made
-    for one, (hashes, root, base) in zip(newcomers, keyed, strict=True):
-        if hashes:
-            founded.append("" if not links.keys().isdisjoint(hashes) else derived_thread_id(root, base))
-        else:
-            founded.append(one.thread_id or digest_id("T", "email", one.email_id))
-    known: dict[str, int] = dict(
-        load_json(
-            connection,
-            "SELECT json_group_array(json_array(id, num)) FROM thread WHERE id IN (SELECT value FROM json_each(?))",
-            (json_of({thread_id for thread_id in founded if thread_id}),),
-        )
+    nothing: list[bytes] = []
+    linked = [thread_links(header) if told is None else nothing for _, told, header in newcomers]
+    # Answers repeat the ids of what they answer: each is digested once.
+    digests = {link: link_digest(link) for link in set().union(*linked)}
+    links = _known_links(connection, digests)
+    known = _known_threads(
+        connection,
+        {_lone_thread_id(one) for one, mine in zip(newcomers, linked, strict=True) if not mine},
     )
     threads: list[int] = []
     created: dict[int, str] = {}
     added: dict[int, int] = {}
-    for (hashes, _, _), thread_id in zip(keyed, founded, strict=True):
-        candidates = [links[value] for value in hashes if value in links]
-        if candidates:
-            thread = min(candidates)
-        elif (found := known.get(thread_id)) is not None:
-            thread = found
+    for one, mine in zip(newcomers, linked, strict=True):
+        found = [links[link] for link in mine if link in links]
+        if found:
+            thread = min(found)
         else:
-            thread = next_num
-            next_num += 1
-            created[thread] = thread_id
-            known[thread_id] = thread
-        for value in hashes:
-            if value not in links:
-                links[value] = added[value] = thread
+            # A Thread that was made from this root before is found by the root's link.
+            thread_id = id_of("T", digests[mine[0]]) if mine else _lone_thread_id(one)
+            thread = known.get(thread_id, next_num)
+            if thread == next_num:
+                next_num += 1
+                created[thread] = thread_id
+                known[thread_id] = thread
+        if len(found) < len(mine):
+            for link in mine:
+                if link not in links:
+                    links[link] = added[link_hash(digests[link])] = thread
         threads.append(thread)
     return Assigned(threads, created, added)
+
+
+def _lone_thread_id(one: Newcomer) -> str:
+    """Return the id of the Thread of an email without links: the upstream's word, else its own."""
+    return one.thread_id or digest_id("T", "email", one.email_id)
+
+
+def _known_links(connection: sqlite3.Connection, digests: Mapping[bytes, bytes]) -> dict[bytes, int]:
+    """Return the Threads of the links that are in the index."""
+    by_hash = {link_hash(digest): link for link, digest in digests.items()}
+    found = load_json(
+        connection,
+        "SELECT json_group_array(json_array(hash, thread)) FROM link WHERE hash IN (SELECT value FROM json_each(?))",
+        (json_of(by_hash),),
+    )
+    return {by_hash[hash]: thread for hash, thread in found}
+
+
+def _known_threads(connection: sqlite3.Connection, ids: Collection[str]) -> dict[str, int]:
+    if not ids:
+        return {}
+    return dict(
+        load_json(
+            connection,
+            "SELECT json_group_array(json_array(id, num)) FROM thread WHERE id IN (SELECT value FROM json_each(?))",
+            (json_of(ids),),
+        )
+    )

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from gateway.account import counts, tree
 from gateway.account.arrivals import Arrivals, Numbers, Place, prepare
+from gateway.account.digest import digest_emails
 from gateway.account.effects import note_before, settle_emails, settle_threads
 from gateway.account.flags import FlagSets
 from gateway.account.journal import STATE_TYPES, StateType, forget_tombstones
@@ -66,6 +67,8 @@ class Writer:
             touched_types = self._apply_mail(batch, seq, now_s)
         if batch.details:
             self._put_details(batch.details)
+        if batch.digests:
+            digest_emails(connection, batch.digests)
         if not touched_types:
             return Applied(meta["seq"])
         for type in touched_types:
@@ -219,8 +222,7 @@ class Writer:
         found = [(nums[one.email_id], one) for one in details if one.email_id in nums]
         previews = json_of([(num, pack_preview(one.preview)) for num, one in found])
         execute(
-            "INSERT INTO content (email, summary, preview) SELECT c.email, c.summary, j.value ->> 1"
-            " FROM json_each(?) j CROSS JOIN content c ON c.email = j.value ->> 0 WHERE true"
+            "INSERT INTO content (email, preview) SELECT j.value ->> 0, j.value ->> 1 FROM json_each(?) j WHERE true"
             " ON CONFLICT (email) DO UPDATE SET preview = excluded.preview",
             (previews,),
         )

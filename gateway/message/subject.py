@@ -32,12 +32,11 @@ def base_subject(text: str) -> str:
 
 def thread_subject(text: str) -> str:
     """Return a base subject as Threads compare it: without white space, in one case (RFC 8621 section 3)."""
-    if not text.isascii() or "[" in text or ")" in text:
-        return "".join(base_subject(text).split()).casefold()
-    if ":" in text:  # there is nothing to take off but leaders without blobs
-        leaders = _LEADERS.match(text)
-        text = text[leaders.end() :] if leaders is not None else text
-    return "".join(text.split()).lower()
+    if "[" in text or ")" in text:
+        text = base_subject(text)
+    elif ":" in text and (leaders := _LEADERS.match(text)) is not None:  # nothing else can be taken off
+        text = text[leaders.end() :]
+    return "".join(text.split()).casefold()
 
 
 def _without_trailers(text: str, start: int, end: int) -> int:

@@ -13,7 +13,6 @@ from enum import Enum
 from gateway.account import ids
 from gateway.account.records import NewMessage
 from gateway.message.headers import parse_fields
-from gateway.message.summary import summarize
 from gateway.upstream.imap import Message
 
 HEADER_FIELDS = "DATE FROM SENDER REPLY-TO TO CC BCC SUBJECT MESSAGE-ID IN-REPLY-TO REFERENCES"
@@ -57,7 +56,7 @@ def reader(identity: Identity) -> Callable[[Message], NewMessage]:
             message.size,
             email_id(message, block),
             thread_id(message),
-            summarize(block),
+            block,
         )
 
     def email_id(message: Message, block: bytes) -> str:

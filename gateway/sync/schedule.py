@@ -1,4 +1,4 @@
-"""Who is indexed next: what a request waits for at once, then INBOX, then the rest, then the details of all.
+"""Who is indexed next: what a request waits for at once, then INBOX, then the rest; then what that left for later.
 
 Rule 1: a mailbox is indexed by one task, however many requests wait for it; a request that goes away stops nothing.
 Rule 2: background work takes one connection at a time and goes on where it failed when the next request comes.
@@ -13,7 +13,8 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
-from gateway.account.records import MailboxRow, Need
+from gateway.account.account import DIGESTED_AT_ONCE
+from gateway.account.records import Batch, MailboxRow, Need
 from gateway.jmap.errors import MethodError
 from gateway.sync.details import load_details
 from gateway.sync.indexing import index_mailbox
@@ -95,6 +96,7 @@ class Schedule:
         try:
             while (row := self._next_to_index()) is not None:
                 await self._index([row])
+            await self._digest_all()
             await self._load_all_details()
         except ImapError as error:
             log.info("background work stopped", extra={"error": type(error).__name__})
@@ -106,6 +108,17 @@ class Schedule:
         now = time.monotonic()
         rows = [row for row in self._link.mailboxes().values() if _lacks_index(row)]
         return min((row for row in rows if self._not_before.get(row.facts.id, 0.0) <= now), key=_priority, default=None)
+
+    async def _digest_all(self) -> None:
+        """Read the headers that the indexing stored as they came, newest first."""
+        account = self._link.account
+        while True:
+            with account.snapshot() as snapshot:
+                nums = snapshot.undigested(DIGESTED_AT_ONCE)
+            if not nums:
+                return
+            await account.apply(Batch(digests=nums))
+            await asyncio.sleep(0)
 
     async def _load_all_details(self) -> None:
         """Fill what list views want beyond the header, newest first; what cannot be loaded ends it."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gateway.account.flags import keywords_of, union
-from gateway.account.ids import derived_thread_id, digest_id
+from gateway.account.ids import digest_id, id_of, link_digest
 from gateway.account.query import Comparator, Condition, EmailFilter, Operator, split_words
 from gateway.account.records import Batch, MailboxFacts, NewMessage
-from gateway.account.threads import fold_base
 from gateway.message.subject import ascii_casemap, base_subject, unicode_casemap
+from gateway.message.summary import summarize
 
 
 @dataclass
@@ -83,14 +83,18 @@ class Model:
             if message.thread_id not in self.thread_ids:
                 self.thread_ids.append(message.thread_id)
             return message.thread_id
-        summary = message.summary
+        summary = summarize(message.header)
         ids = [*(summary.references or []), *(summary.in_reply_to or []), *(summary.message_id or [])]
-        base = fold_base(base_subject(summary.subject or ""))
+        base = "".join(base_subject(summary.subject or "").split()).casefold()
         known = [self.links[id, base] for id in ids if (id, base) in self.links]
         if known:
             thread = min(known)
         else:
-            thread_id = derived_thread_id(ids[0], base) if ids else digest_id("T", "email", message.email_id)
+            thread_id = (
+                id_of("T", link_digest(f"{ids[0]}\0{base}".encode()))
+                if ids
+                else digest_id("T", "email", message.email_id)
+            )
             if thread_id not in self.thread_ids:
                 self.thread_ids.append(thread_id)
             thread = self.thread_ids.index(thread_id)
@@ -158,7 +162,7 @@ class Model:
 
     def key(self, view: View, one: Comparator, id: str) -> object:
         message = self.facts[id].message
-        summary = message.summary
+        summary = summarize(message.header)
         thread = [view.emails[other][1] for other in view.threads[self.facts[id].thread]]
         if one.property == "receivedAt":
             return message.received_at_s
@@ -190,7 +194,7 @@ class Model:
     def tests(self, view: View, one: Condition, id: str) -> list[bool]:
         mailboxes, keywords = view.emails[id]
         message = self.facts[id].message
-        summary = message.summary
+        summary = summarize(message.header)
         thread = [view.emails[other][1] for other in view.threads[self.facts[id].thread]]
 
         def says(addresses: list[dict[str, str]] | None, text: str) -> bool:

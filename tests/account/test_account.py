@@ -25,7 +25,6 @@ from gateway.account.records import (
 )
 from gateway.jmap.errors import MethodError
 from gateway.message.part import Part
-from gateway.message.summary import Summary
 from tests.fakes.backend import backend_of, make_account
 
 TREE = [
@@ -37,9 +36,8 @@ TREE = [
 def message(
     uid: int, *, flags: tuple[str, ...] = ("\\Seen",), subject: str = "plan", thread: str | None = None
 ) -> NewMessage:
-    sender = [{"name": "Ann", "email": f"ann{uid}@example.org"}]
-    summary = Summary([f"{uid}@x"], None, None, None, sender, None, None, None, None, subject, None)
-    return NewMessage(uid, flags, 1, 1000 + uid, 100 * uid, f"M{uid}", thread, summary)
+    header = f"Message-ID: <{uid}@x>\r\nFrom: Ann <ann{uid}@example.org>\r\nSubject: {subject}\r\n\r\n"
+    return NewMessage(uid, flags, 1, 1000 + uid, 100 * uid, f"M{uid}", thread, header.encode())
 
 
 def arriving(*messages: NewMessage, mailbox: str = "Binbox") -> Batch:
@@ -317,3 +315,52 @@ async def test_a_thread_of_thousands_does_not_hold_the_loop(account: Account) ->
     query = EmailQuery(filter=Condition(in_mailbox="Binbox"), collapse_threads=True, limit=50, calculate_total=True)
     result = await account.query_emails(query)
     assert (result.ids, result.total) == (["M4999", "M1"], 2)
+
+
+async def test_what_is_not_digested_is_found_after_a_restart(tmp_path: Path) -> None:
+    """An end between index and digest loses nothing: emails show and queries find them, and no state moves."""
+    account = make_account(tmp_path / "a.db")
+    await account.open()
+    await account.apply(arriving(message(1), message(2, subject="Budget")))
+    await account.aclose()
+    account = make_account(tmp_path / "a.db")
+    await account.open()
+    with account.snapshot() as snapshot:
+        state, nums = snapshot.state("Email"), snapshot.undigested(5)
+        before = snapshot.emails(["M1", "M2"])
+    assert len(nums) == 2
+    assert before["M2"].summary.subject == "Budget"
+    query = EmailQuery(filter=Condition(in_mailbox="Binbox", subject="budget"))
+    assert (await account.query_emails(query)).ids == ["M2"]
+    with account.snapshot() as snapshot:
+        assert snapshot.undigested(5) == []
+        assert (snapshot.state("Email"), snapshot.emails(["M1", "M2"])) == (state, before)
+    await account.aclose()
+
+
+async def test_a_query_digests_its_candidates_and_no_more(account: Account) -> None:
+    """A sort by subject waits for what its filter lets through; a plain list waits for nothing."""
+    await account.apply(arriving(message(1, subject="b"), message(2, subject="a"), message(3, flags=())))
+    await account.query_emails(EmailQuery(filter=Condition(in_mailbox="Binbox"), calculate_total=True))
+    with account.snapshot() as snapshot:
+        assert len(snapshot.undigested(5)) == 3
+        old = snapshot.state("Email")
+    query = EmailQuery(filter=Condition(has_keyword="$seen", after_s=0), sort=(Comparator("subject"),))
+    assert (await account.query_emails(query)).ids == ["M2", "M1"]
+    with account.snapshot() as snapshot:
+        assert len(snapshot.undigested(5)) == 1
+    await account.apply(arriving(message(4, subject="aa")))
+    changes = await account.email_query_changes(query, old)
+    assert (changes.removed, changes.added) == ([], [("M4", 1)])
+
+
+async def test_details_may_come_before_the_digest(account: Account) -> None:
+    """A preview that was loaded first stays when the header is digested."""
+    await account.apply(arriving(message(1)))
+    await account.apply(Batch(details=[EmailDetail("M1", "hello", Part("1", "text/plain"), False)]))
+    with account.snapshot() as snapshot:
+        before, nums = snapshot.emails(["M1"]), snapshot.undigested(5)
+    await account.apply(Batch(digests=nums))
+    with account.snapshot() as snapshot:
+        assert snapshot.emails(["M1"]) == before
+    assert before["M1"].preview == "hello"

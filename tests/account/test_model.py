@@ -9,13 +9,14 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.account.digest import Undigested, check_digested
 from gateway.account.index import Index
 from gateway.account.query import Comparator, Condition, EmailFilter, EmailQuery, Operator
 from gateway.account.query_changes import evaluate_changes
 from gateway.account.records import Batch, FlagChange, MailboxDelta, MailboxFacts, Mark, NewMessage
 from gateway.account.results import Listings, evaluate, normalized
 from gateway.account.snapshot import Snapshot
-from gateway.message.summary import Summary
+from gateway.message.summary import summarize
 from tests.account.model import Model, View
 
 MAILBOXES = ("Binbox", "Btrash", "Bother")
@@ -28,24 +29,21 @@ SUBJECTS = ["Re: plan", "plan", "[list] Élan", None]
 
 def message_of(number: int, uid: int, flags: tuple[str, ...]) -> NewMessage:
     """One of ten emails; what never changes depends on its number alone."""
-    name = NAMES[number % 4]
-    summary = Summary(
-        [f"{number}@x"] if number % 5 else None,
-        [f"{number // 2}@x"] if number % 3 == 0 and number else None,
-        None,
-        None,
-        [{"name": name, "email": f"p{number}@example.org"}] if number % 7 else None,
-        [{"name": None, "email": "me@example.org"}],
-        None,
-        None,
-        None,
-        SUBJECTS[number % 4],
-        f"2026-01-0{number % 4 + 1}T10:00:00Z" if number % 4 else None,
-    )
+    name, subject = NAMES[number % 4], SUBJECTS[number % 4]
+    fields = [
+        f"Message-ID: <{number}@x>" if number % 5 else "",
+        f"In-Reply-To: <{number // 2}@x>" if number % 3 == 0 and number else "",
+        f"From: {name or ''} <p{number}@example.org>" if number % 7 else "",
+        "To: me@example.org",
+        f"Subject: {subject}" if subject else "",
+        f"Date: Thu, 0{number % 4 + 1} Jan 2026 10:00:00 +0000" if number % 4 else "",
+    ]
+    header = "".join(f"{field}\r\n" for field in fields if field).encode() + b"\r\n"
     thread_id = "Tserver" if number in (8, 9) else None
-    return NewMessage(uid, flags, 1, 1000 + number // 2 * 10, 100 * (number % 4), f"M{number}", thread_id, summary)
+    return NewMessage(uid, flags, 1, 1000 + number // 2 * 10, 100 * (number % 4), f"M{number}", thread_id, header)
 
 
+SUMMARIES = {f"M{number}": summarize(message_of(number, 1, ()).header) for number in range(10)}
 MESSAGES = st.builds(message_of, st.integers(0, 9), UIDS, FLAGS)
 RANGES = st.tuples(UIDS, st.integers(0, 3)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 DELTAS = st.builds(
@@ -128,6 +126,7 @@ QUERIES = st.builds(
 def check_view(snapshot: Snapshot, view: View, *, is_settled: bool) -> None:
     rows = snapshot.emails([f"M{number}" for number in range(10)])
     assert {id: (frozenset(row.mailbox_ids), row.keywords) for id, row in rows.items()} == view.emails
+    assert {id: row.summary for id, row in rows.items()} == {id: SUMMARIES[id] for id in rows}
     assert all(len(set(row.mailbox_ids)) == len(row.mailbox_ids) for row in rows.values())
     assert {thread: tuple(ids) for thread, ids in snapshot.threads(view.threads).items()} == view.threads
     assert {row.thread_id for row in rows.values()} == set(view.threads)
@@ -167,6 +166,22 @@ def check_changes(snapshot: Snapshot, states: dict[str, str], old: View, new: Vi
         assert {id for id in after if id in before and before[id] != after[id]} <= named, type
 
 
+def digest_for(index: Index, query: EmailQuery) -> None:
+    """Do as an account does before it evaluates a query."""
+    with index.snapshot() as snapshot:
+        states = [snapshot.state(type) for type in ("Email", "Thread", "Mailbox")]  # type: ignore[arg-type]
+        try:
+            check_digested(snapshot, query)
+        except Undigested as lacking:
+            nums = lacking.nums
+        else:
+            return
+    assert not index.apply(Batch(digests=nums)).states
+    with index.snapshot() as snapshot:
+        check_digested(snapshot, query)
+        assert states == [snapshot.state(type) for type in ("Email", "Thread", "Mailbox")]  # type: ignore[arg-type]
+
+
 def splice(old: Sequence[str], removed: Sequence[str], added: Sequence[tuple[str, int]]) -> list[str]:
     out = [id for id in old if id not in set(removed)]
     for id, index in added:
@@ -179,9 +194,12 @@ def splice(old: Sequence[str], removed: Sequence[str], added: Sequence[tuple[str
     history=st.lists(batches(), min_size=1, max_size=6),
     queries=st.lists(QUERIES, min_size=1, max_size=4),
     limit=st.none() | st.integers(1, 4),
+    digested=st.integers(0, 3),
 )
-def test_the_index_is_the_model(history: list[Batch], queries: list[EmailQuery], limit: int | None) -> None:
-    """After any batches the index shows, and tells the changes to, what the definitions say."""
+def test_the_index_is_the_model(
+    history: list[Batch], queries: list[EmailQuery], limit: int | None, digested: int
+) -> None:
+    """After any batches the index shows, and tells the changes to, what the definitions say, digested or not."""
     with tempfile.TemporaryDirectory() as directory:
         index, model, listings = Index(Path(directory) / "a.db"), Model(), Listings()
         index.open()
@@ -195,6 +213,12 @@ def test_the_index_is_the_model(history: list[Batch], queries: list[EmailQuery],
             model.apply(batch)
             view = model.view()
             is_settled = is_settled and not batch.is_bulk
+            with index.snapshot() as snapshot:
+                check_view(snapshot, view, is_settled=is_settled)
+                nums = snapshot.undigested(digested)
+            index.apply(Batch(digests=nums))
+            for query in queries:
+                digest_for(index, query)
             with index.snapshot() as snapshot:
                 check_view(snapshot, view, is_settled=is_settled)
                 results = [evaluate(snapshot, query, listings).ids for query in queries]

@@ -29,7 +29,6 @@ from gateway.message.body import has_attachment
 from gateway.message.parse import ParsedMessage, parse_message
 from gateway.message.part import Part
 from gateway.message.preview import preview
-from gateway.message.summary import summarize
 from gateway.methods import register
 
 RECEIVED_S = 1_600_000_000
@@ -130,7 +129,7 @@ class World:
             size_octets=len(octets),
             email_id=id,
             thread_id=None,
-            summary=summarize(parsed.header_block),
+            header=parsed.header_block,
         )
         deltas = []
         for mailbox_id in mailbox_ids or ("inbox",):
