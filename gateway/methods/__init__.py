@@ -21,6 +21,7 @@ from gateway.methods import (
     email_parse,
     email_query,
     mailbox,
+    mailbox_set,
     search_snippet,
     standard,
     thread,
@@ -31,6 +32,7 @@ def register(registry: Registry) -> None:
     """Add every method to the registry."""
     core.register(registry)
     mailbox.register(registry)
+    mailbox_set.register(registry)
     thread.register(registry)
     changes = partial(standard.changes, email.EmailSource())
     registry.add("Email/get", EMAIL.capability, email.get)
