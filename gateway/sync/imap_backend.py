@@ -86,6 +86,10 @@ class ImapBackend:
         with translated():
             await self._mailboxes.destroy(mailbox_id, remove_emails=remove_emails)
 
+    def audit_soon(self, mailbox_id: str) -> None:
+        """Compare a mailbox with its upstream whole in the next sweep."""
+        self._refresher.audit_soon(mailbox_id)
+
     async def close(self) -> None:
         await self._schedule.aclose()
         await self._refresher.aclose()

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 MAX_LOOKS = 4  # at all mailboxes in one sweep: mail that keeps moving must not keep a request waiting
 MANY_NEW = 5_000  # new messages of one mailbox that are not held in memory but read in windows
 SCAN_SHARE = 0.05  # of the time at most goes into scans that nothing but suspicion asks for
+AUDIT_EVERY_S = 3600.0  # one mailbox is compared whole, though its numbers say that nothing changed
 
 
 @dataclass(slots=True)
@@ -50,6 +51,8 @@ class Refresher:
         self._fresh_at = float("-inf")  # when the last sweep that succeeded began
         self._next_scan: dict[str, float] = {}
         self._unseen: dict[str, int | None] = {}
+        self._next_audit = time.monotonic() + AUDIT_EVERY_S
+        self._suspect: str | None = None
 
     async def refresh(self) -> None:
         """Return once a sweep has succeeded that began no longer than `max_staleness_s` ago. Raises ImapError."""
@@ -126,21 +129,26 @@ class Refresher:
             pending = sweep.deltas.get(mailbox_id)
             mark = pending.mark if pending is not None and pending.mark is not None else row.mark
             step = plan(mark, listed.seen, facts.tier)
-            if step is Step.SCAN and not self._is_scan_due(mailbox_id, mark, listed, sweep):
+            is_audit = step is Step.NOTHING and pending is None and self._is_audit_due(mailbox_id)
+            if is_audit:
+                step = Step.SCAN
+            elif step is Step.SCAN and not self._is_scan_due(mailbox_id, mark, listed, sweep):
                 continue
             if step is Step.REBUILD and (rebuilt := _first_mark(mailbox_id, listed)) is not None:
                 self._link.rebuilding.add(mailbox_id)
                 sweep.deltas[mailbox_id] = replace(rebuilt, shelves=True)
             elif step in (Step.SCAN, Step.CHANGED_SINCE):
                 row = replace(row, facts=replace(row.facts, path=listed.path))
-                tasks.append(asyncio.create_task(self._one(row, step, listed.seen, pending)))
+                tasks.append(asyncio.create_task(self._one(row, step, listed.seen, pending, is_audit=is_audit)))
         try:
             return [delta for delta in await asyncio.gather(*tasks) if delta is not None]
         finally:
             for task in tasks:
                 task.cancel()
 
-    async def _one(self, row: MailboxRow, step: Step, seen: Seen, pending: MailboxDelta | None) -> MailboxDelta | None:
+    async def _one(
+        self, row: MailboxRow, step: Step, seen: Seen, pending: MailboxDelta | None, *, is_audit: bool
+    ) -> MailboxDelta | None:
         try:
             if pending is None and row.mark is not None and (seen.uidnext or 0) - row.mark.uidnext > MANY_NEW:
                 await read_new(self._link, row, row.mark.uidnext)
@@ -150,10 +158,36 @@ class Refresher:
             begun = time.monotonic()
             delta = await scan(self._link, row, seen, pending)
             self._next_scan[row.facts.id] = time.monotonic() + (time.monotonic() - begun) / SCAN_SHARE
+            if is_audit:
+                self._tell_audit(row, delta)
         except (CommandFailed, UidsVoid) as error:
             log.warning("mailbox not read", extra={"mailbox": row.facts.id, "error": type(error).__name__})
             return None
         return delta
+
+    def audit_soon(self, mailbox_id: str) -> None:
+        """Compare a mailbox whole in the next sweep, whatever its numbers say."""
+        self._next_audit, self._suspect = float("-inf"), mailbox_id
+
+    def _is_audit_due(self, mailbox_id: str) -> bool:
+        """Choose, every now and then, the mailbox that was not compared for longest."""
+        now = time.monotonic()
+        if now < self._next_audit:
+            return False
+        compared = self._next_scan
+        if mailbox_id != (self._suspect or min(self._link.mailboxes(), key=lambda id: compared.get(id, 0.0))):
+            return False
+        self._next_audit, self._suspect = now + AUDIT_EVERY_S, None
+        return True
+
+    def _tell_audit(self, row: MailboxRow, delta: MailboxDelta) -> None:
+        """Count what no resync had told of; what came since the look is no finding."""
+        old = [message for message in delta.arrived if row.mark is not None and message.uid < row.mark.uidnext]
+        found = len(old) + len(delta.flagged) + len(delta.vanished)
+        if found:
+            log.warning("an audit found differences", extra={"mailbox": row.facts.id, "found": found})
+        if self._link.meter is not None:
+            self._link.meter.audited(found)
 
     def _is_scan_due(self, mailbox_id: str, mark: Mark, listed: Listed, sweep: _Sweep) -> bool:
         """Scan when the numbers say so, or when no scan was made for a while: a flag may change without a trace."""

@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
-from gateway.account.records import Need
+from gateway.account.account import Account
+from gateway.account.records import Batch, FlagChange, MailboxDelta, Need
+from gateway.sync.imap_backend import ImapBackend
 from tests.sync.conftest import OpenAccount
 from tests.upstreams.upstream import Upstream, expect_ok
 
@@ -52,3 +54,27 @@ async def test_a_new_uidvalidity_destroys_only_what_is_gone(
     assert {row.summary.subject for row in after.values()} == {"number 2", "number 3", "number 4"}
     assert after.keys() & before.keys() == {by_subject["number 2"], by_subject["number 3"]}
     assert rows[mailbox].total_emails == 3
+
+
+async def test_an_audit_finds_what_no_number_tells(dovecot: Upstream, open_account: OpenAccount) -> None:
+    """An index that lost a flag unnoticed is put right, and the finding is counted."""
+    login = dovecot.fresh_login()
+    dovecot.append(login, _message(1), flags=r"\Seen")
+    account = await open_account(dovecot, login)
+    await account.fresh(ALL)
+    with account.snapshot() as snapshot:
+        (inbox,) = (row for row in snapshot.mailboxes() if row.facts.role == "inbox")
+    await account.apply(Batch(deltas=[MailboxDelta(inbox.facts.id, flagged=[FlagChange(1, (), 0)])]))
+    await account.fresh(ALL)
+    assert _keywords(account) == ()
+    backend = account.backend
+    assert isinstance(backend, ImapBackend)
+    backend.audit_soon(inbox.facts.id)
+    await account.fresh(ALL)
+    assert _keywords(account) == ("$seen",)
+
+
+def _keywords(account: Account) -> tuple[str, ...]:
+    with account.snapshot() as snapshot:
+        (row,) = snapshot.emails(snapshot.email_ids(1)).values()
+    return row.keywords
