@@ -6,7 +6,7 @@ Rule 2: a kind of state is a Protocol of its own; `UserStore` is all of them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -59,6 +59,16 @@ class SecretStore(Protocol):
     async def drop_sealed(self, account_id: str, field: str) -> None: ...
 
 
-class UserStore(KeyStore, UploadStore, SecretStore, Protocol):
+class SortOrderStore(Protocol):
+    """The sortOrder of mailboxes, by path, where the upstream has no place for it."""
+
+    async def sort_orders(self, account_id: str) -> Mapping[str, int]:
+        """Return those that were set."""
+
+    async def put_sort_orders(self, account_id: str, orders: Mapping[str, int | None]) -> None:
+        """Set sort orders, or (None) forget them; all or none."""
+
+
+class UserStore(KeyStore, UploadStore, SecretStore, SortOrderStore, Protocol):
     async def close(self) -> None:
         """Finish what is under way and let go."""

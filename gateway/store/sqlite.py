@@ -11,7 +11,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -38,6 +38,12 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE sealed (
         account_id TEXT NOT NULL, field TEXT NOT NULL, octets BLOB NOT NULL,
         PRIMARY KEY (account_id, field)
+    ) WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE sort_order (
+        account_id TEXT NOT NULL, path TEXT NOT NULL, sort_order INTEGER NOT NULL,
+        PRIMARY KEY (account_id, path)
     ) WITHOUT ROWID;
     """,
 )
@@ -116,6 +122,21 @@ class SqliteStore:
         await self._run(
             lambda db: db.execute("DELETE FROM sealed WHERE account_id = ? AND field = ?", (account_id, field))
         )
+
+    async def sort_orders(self, account_id: str) -> Mapping[str, int]:
+        query = "SELECT path, sort_order FROM sort_order WHERE account_id = ?"
+        return await self._run(lambda db: dict(db.execute(query, (account_id,))))
+
+    async def put_sort_orders(self, account_id: str, orders: Mapping[str, int | None]) -> None:
+        kept = [(account_id, path, order) for path, order in orders.items() if order is not None]
+
+        def work(db: sqlite3.Connection) -> None:
+            db.executemany(
+                "DELETE FROM sort_order WHERE account_id = ? AND path = ?", [(account_id, p) for p in orders]
+            )
+            db.executemany("INSERT INTO sort_order VALUES (?,?,?)", kept)
+
+        await self._run(work)
 
     async def _uploads(self, where: str, *values: object) -> list[UploadRecord]:
         query = f"SELECT {_COLUMNS} FROM upload WHERE {where}"

@@ -77,3 +77,16 @@ async def test_sealed_values(store: SqliteStore) -> None:
     assert await store.sealed("b", "password") is None
     await store.drop_sealed("a", "password")
     assert await store.sealed("a", "password") is None
+
+
+async def test_sort_orders(tmp_path: Path) -> None:
+    """Each account has its own, by path; several change at once; they outlive a restart."""
+    store = await SqliteStore.open(tmp_path)
+    await store.put_sort_orders("A", {"a": 1, "b": 2})
+    await store.put_sort_orders("A", {"a": None, "c": 1, "b": 3, "gone": None})
+    await store.put_sort_orders("B", {"a": 9})
+    await store.close()
+    store = await SqliteStore.open(tmp_path)
+    assert await store.sort_orders("A") == {"b": 3, "c": 1}
+    assert await store.sort_orders("B") == {"a": 9}
+    await store.close()
