@@ -103,8 +103,8 @@ def parse_sort(
 
 
 def _comparator(given: Mapping[str, Any]) -> Comparator:
-    if given.keys() - {"property", "isAscending", "collation", "keyword"}:
-        raise MethodError("invalidArguments", "sort: a comparator has property, isAscending, collation and keyword")
+    # What else a comparator holds is passed over: jmapc writes the arguments of the query into each of them
+    # ({"property": "sentAt", "isAscending": false, "anchorOffset": 0, "calculateTotal": false, "position": 0}).
     name, is_ascending = given.get("property"), given.get("isAscending", True)
     collation, keyword = given.get("collation"), given.get("keyword")
     if not isinstance(name, str) or not isinstance(is_ascending, bool):
