@@ -115,8 +115,11 @@ async def _enter(connection: Connection, path: str, seen: Seen) -> None:
     """Select the mailbox, anew if need be: what is selected moves on only by a command of its own.
 
     NOOP would do, but not in a pipeline: Dovecot delays its answer, and the view, until after the commands behind it.
+    A connection that writes there goes on to be able to.
     """
-    selected = await connection.select(path, condstore="CONDSTORE" in connection.capabilities)
+    before = connection.selected
+    read_only = before is None or before.name != path or before.read_only
+    selected = await connection.select(path, read_only=read_only, condstore="CONDSTORE" in connection.capabilities)
     if selected.uidvalidity != seen.uidvalidity and None not in (selected.uidvalidity, seen.uidvalidity):
         raise UidsVoid(path)
 
