@@ -18,12 +18,16 @@ from gateway.methods import (
     blob_upload,
     core,
     email,
+    email_import,
     email_parse,
     email_query,
+    email_set,
     mailbox,
     mailbox_set,
     search_snippet,
     standard,
+    standard_copy,
+    standard_set,
     thread,
 )
 
@@ -39,6 +43,10 @@ def register(registry: Registry) -> None:
     registry.add("Email/changes", EMAIL.capability, changes)
     registry.add("Email/query", EMAIL.capability, email_query.query)
     registry.add("Email/queryChanges", EMAIL.capability, email_query.query_changes)
+    emails = email_set.EmailSetSource()
+    registry.add("Email/set", EMAIL.capability, partial(standard_set.set_records, emails))
+    registry.add("Email/copy", EMAIL.capability, partial(standard_copy.copy_records, emails))
+    registry.add("Email/import", EMAIL.capability, email_import.import_emails)
     registry.add("Email/parse", EMAIL.capability, email_parse.parse)
     registry.add("SearchSnippet/get", SEARCH_SNIPPET.capability, search_snippet.get)
     registry.add("Blob/copy", CORE, blob_copy.copy)

@@ -38,7 +38,7 @@ def utc_date(seconds: int) -> str:
     return (_EPOCH + timedelta(seconds=seconds)).isoformat() + "Z"
 
 
-_ROW: dict[str, Callable[[EmailRow], Any]] = {
+ROW: dict[str, Callable[[EmailRow], Any]] = {
     "id": attrgetter("id"),
     "blobId": lambda row: message_blob_id(row.id),
     "threadId": attrgetter("thread_id"),
@@ -62,6 +62,8 @@ _ROW: dict[str, Callable[[EmailRow], Any]] = {
     "preview": lambda row: row.preview or "",
 }
 _DETAILS = frozenset({"hasAttachment", "preview"})
+# What every row shows truly, with its details loaded or not.
+EMAIL_GETTERS = {name: of for name, of in ROW.items() if name not in _DETAILS}
 _BODY = frozenset({"bodyStructure", "textBody", "htmlBody", "attachments", "bodyValues"})
 
 # RFC 8621 section 4.1.3: "The value is identical to the value of …".
@@ -139,13 +141,13 @@ def _email_shape(names: tuple[str, ...], using: frozenset[str]) -> Shape:
             if same is None:
                 headers[name] = header
             else:
-                columns[name] = _ROW[same]
+                columns[name] = ROW[same]
             continue
         declared = EMAIL.properties.get(name)
         if declared is None or (declared.capability is not None and declared.capability not in using):
             raise MethodError("invalidArguments", f"properties: Email has no property {name!r:.80}")
-        if name in _ROW:
-            columns[name] = _ROW[name]
+        if name in ROW:
+            columns[name] = ROW[name]
     return Shape(
         columns=tuple(columns.items()),
         headers=tuple(headers.items()),

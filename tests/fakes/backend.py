@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
 from gateway.account.account import Account
-from gateway.account.backend import SectionRequest, SectionVanished
+from gateway.account.backend import WHOLE, SectionRequest, SectionVanished
 from gateway.account.records import Batch, EmailDetail, Need, TextCriterion
 from gateway.account.uploads import OpenUpload
+from tests.fakes.writes import IndexWrites
 
 
-class FakeBackend:
+class FakeBackend(IndexWrites):
     """Answers of one account. Fill `details`, `sections` and `matches`."""
 
     def __init__(self, account: Account) -> None:
+        super().__init__()
         self.account = account
         self.details: dict[str, EmailDetail] = {}
         self.sizes: dict[str, EmailDetail] = {}  # the same with decoded_octets known
@@ -26,6 +28,7 @@ class FakeBackend:
         self.searched: list[tuple[TextCriterion, frozenset[str] | None]] = []
         self.loaded: list[list[str]] = []
         self.is_closed = False
+        self.watching = 0
 
     async def refresh(self, need: Need) -> None:
         self.needs.append(need)
@@ -56,6 +59,18 @@ class FakeBackend:
     async def search(self, criterion: TextCriterion, mailbox_ids: frozenset[str] | None) -> set[str]:
         self.searched.append((criterion, mailbox_ids))
         return set(self.matches.get(criterion, ()))
+
+    def watch(self) -> Callable[[], None]:
+        """Count who watches."""
+        self.watching += 1
+
+        def end() -> None:
+            self.watching -= 1
+
+        return end
+
+    def stored(self, email_id: str, octets: bytes) -> None:
+        self.sections[email_id, WHOLE] = octets
 
     async def close(self) -> None:
         self.is_closed = True

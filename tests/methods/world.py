@@ -30,6 +30,7 @@ from gateway.message.parse import ParsedMessage, parse_message
 from gateway.message.part import Part
 from gateway.message.preview import preview
 from gateway.methods import register
+from tests.fakes.writes import IndexWrites
 
 RECEIVED_S = 1_600_000_000
 
@@ -59,12 +60,13 @@ class Uploads:
         return self.kept.get(digest)
 
 
-class World:
+class World(IndexWrites):
     """The upstream, and what a test does to it. `calls` counts what the gateway asked."""
 
     account: Account
 
     def __init__(self) -> None:
+        super().__init__()
         self.mailboxes: dict[str, MailboxFacts] = {}
         self.indexed: set[str] = set()
         self.messages: dict[str, bytes] = {}
@@ -163,16 +165,22 @@ class World:
 
     async def call(self, name: str, *, using: frozenset[str] = frozenset({CORE, MAIL}), **arguments: Any) -> Any:
         """Call a method on the account; `accountId` need not be said."""
+        return await self.call_in(self.context(using), name, **arguments)
+
+    async def call_in(self, context: Context, name: str, **arguments: Any) -> Any:
+        """Call a method of a request that may have others."""
         registered = registry().get(name)
         assert registered is not None, name
-        context = Context(
+        return await registered.method(context, {"accountId": "A1", **arguments})
+
+    def context(self, using: frozenset[str] = frozenset({CORE, MAIL})) -> Context:
+        return Context(
             login="someone",
             accounts={"A1": self.account},
             using=using,
             limits=Limits(max_objects_in_get=500),
             created_ids={"known": "M1"},
         )
-        return await registered.method(context, {"accountId": "A1", **arguments})
 
     # ------------------------------------------------------------ what the gateway asks (account.backend.Backend)
 
@@ -228,6 +236,9 @@ class World:
             for id, octets in self.messages.items()
             if all(word.encode().lower() in octets.lower() for word in criterion.words)
         }
+
+    def stored(self, email_id: str, octets: bytes) -> None:
+        self.messages[email_id] = octets
 
     async def close(self) -> None:
         pass
