@@ -2,6 +2,7 @@
 
 from gateway.auth.caller import AuthError, Caller, TooManyAttempts, Unauthorized, UpstreamUnavailable, account_id
 from gateway.auth.login import Authenticator, UpstreamLogin, Verify
+from gateway.auth.ticket import TicketClaim, Tickets
 from gateway.auth.userinfo import login_of_token
 from gateway.auth.vault import Vault, VaultError
 
@@ -9,6 +10,8 @@ __all__ = [
     "AuthError",
     "Authenticator",
     "Caller",
+    "TicketClaim",
+    "Tickets",
     "TooManyAttempts",
     "Unauthorized",
     "UpstreamLogin",

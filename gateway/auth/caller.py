@@ -17,6 +17,7 @@ class Caller:
     upstream: str
     account_id: str
     credentials: Credentials = field(repr=False, compare=False)
+    expires_at_s: float | None = field(default=None, compare=False)  # of a token that tells it; seconds since 1970
 
 
 class AuthError(Exception):

@@ -227,7 +227,7 @@ class Authenticator:
         assert claim.upstream is not None
         assert claim.work is not None
         identity = account_id(self._account_key, claim.upstream, claim.login)
-        caller = Caller(claim.login, claim.upstream, identity, claim.work)
+        caller = Caller(claim.login, claim.upstream, identity, claim.work, claim.expires_at_s)
         lasts_s = self._cache_s
         if claim.expires_at_s is not None:
             lasts_s = min(lasts_s, claim.expires_at_s - time.time())

@@ -24,6 +24,7 @@ class Context:
     using: frozenset[str]
     limits: Limits
     created_ids: dict[str, str] = field(default_factory=dict)  # creation id -> id, grows during the request
+    owner: str = ""  # of what is tied to the credentials and to no account: push subscriptions (section 7.2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,17 +34,27 @@ def parse_request(octets: bytes, limits: Limits, capabilities: Container[str] | 
 
     With `capabilities` (those of the Session) an unknown one is refused here; the dispatcher does so in any case.
     """
+    request = read_request(read_value(octets, limits), limits)
+    if capabilities is not None:
+        check_using(request.using, capabilities)
+    return request
+
+
+def read_value(octets: bytes, limits: Limits) -> Any:
+    """Return the JSON value in these octets or raise RequestError."""
     check_size(len(octets), limits)
     try:
-        value = read_json(octets)
+        return read_json(octets)
     except NotJSON as error:
         raise RequestError("notJSON", f"The request is not I-JSON: {error}.") from None
+
+
+def read_request(value: Any, limits: Limits) -> Request:
+    """Return the Request that a JSON value is or raise RequestError."""
     request = _shaped(value)
     if len(request.method_calls) > limits.max_calls_in_request:
         detail = f"A request may hold at most {limits.max_calls_in_request} method calls."
         raise RequestError("limit", detail, limit="maxCallsInRequest")
-    if capabilities is not None:
-        check_using(request.using, capabilities)
     return request
 
 

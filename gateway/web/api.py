@@ -13,7 +13,6 @@ from aiohttp import hdrs, web
 from gateway.jmap.encode import encode_response
 from gateway.jmap.errors import RequestError
 from gateway.jmap.limits import Limits
-from gateway.jmap.method import Context
 from gateway.jmap.request import check_content_type, parse_request
 from gateway.jmap.session import session_state
 from gateway.web.answers import json_answer
@@ -35,7 +34,7 @@ async def post_request(request: web.Request) -> web.StreamResponse:
             parsed = await asyncio.to_thread(parse_request, octets, site.limits)
         accounts = await site.accounts_of(caller)
         state = session_state(site.session(request, caller, accounts))
-        context = Context(login=caller.login, accounts=accounts, using=parsed.using, limits=site.limits)
+        context = site.context(caller, accounts, parsed)
         response = await site.dispatcher.dispatch(parsed, context, state)
         return await json_answer(request, encode_response(response))
 

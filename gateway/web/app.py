@@ -15,10 +15,12 @@ from aiohttp.typedefs import Handler
 from gateway.web import cors, problems
 from gateway.web.api import post_request
 from gateway.web.download import get_download
+from gateway.web.eventsource import get_event_source
 from gateway.web.landing import get_landing
 from gateway.web.session import get_session
 from gateway.web.site import SITE, Site
 from gateway.web.upload import post_upload
+from gateway.web.websocket import get_websocket
 
 
 def make_app(site: Site) -> web.Application:
@@ -26,6 +28,7 @@ def make_app(site: Site) -> web.Application:
     app = web.Application(middlewares=[surround])
     app[SITE] = site
     app.on_response_prepare.append(cors.add_headers)
+    app.on_shutdown.append(_end_streams)
     _add_routes(app, "")
     prefix = urlsplit(site.public_url).path.rstrip("/")
     if prefix:
@@ -40,6 +43,8 @@ def _add_routes(app: web.Application, prefix: str) -> None:
     add("POST", f"{prefix}/jmap/api", post_request, name=f"{name}api")
     add("POST", f"{prefix}/jmap/upload/{{account_id}}/", post_upload, name=f"{name}upload")
     add("POST", f"{prefix}/jmap/upload/{{account_id}}", post_upload)
+    add("GET", f"{prefix}/jmap/eventsource", get_event_source, name=f"{name}eventsource")
+    add("GET", f"{prefix}/jmap/ws", get_websocket, name=f"{name}websocket")
     # Templates are filled in by clients: the name may be empty, or hold slashes.
     app.router.add_get(
         f"{prefix}/jmap/download/{{account_id}}/{{blob_id}}/{{name:[\\s\\S]*}}", get_download, name=f"{name}download"
@@ -48,6 +53,11 @@ def _add_routes(app: web.Application, prefix: str) -> None:
     app.router.add_get(f"{prefix}/", get_landing, name=f"{name}landing")
     if prefix:
         app.router.add_get(prefix, get_landing)
+
+
+async def _end_streams(app: web.Application) -> None:
+    """What stays open until its client goes would hold up the end."""
+    app[SITE].streams.end_all()
 
 
 @web.middleware

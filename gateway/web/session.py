@@ -15,5 +15,7 @@ from gateway.web.site import SITE
 async def get_session(request: web.Request) -> web.StreamResponse:
     site = request.app[SITE]
     caller = await site.caller(request)
-    session = site.session(request, caller, await site.accounts_of(caller))
+    accounts = await site.accounts_of(caller)
+    ticket = site.tickets.issue(caller.account_id, expires_at_s=caller.expires_at_s) if site.tickets else None
+    session = site.session(request, caller, accounts, ticket=ticket)
     return await json_answer(request, encode(session))

@@ -9,13 +9,18 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from gateway.account.account import Account
-from gateway.auth import Authenticator, Caller
+from gateway.auth import Authenticator, Caller, Tickets
+from gateway.jmap.capability import WEBSOCKET
 from gateway.jmap.concurrency import ConcurrencyLimit
 from gateway.jmap.dispatch import Dispatcher
 from gateway.jmap.limits import Limits
+from gateway.jmap.method import Context
+from gateway.jmap.request import Request
 from gateway.jmap.session import Urls, session_object
 from gateway.metrics import Metrics
+from gateway.push.bus import Bus
 from gateway.web.proxy import Proxies
+from gateway.web.streams import Streams
 
 MAX_BASES = 64  # host names that trusted proxies may bring; more are built anew each time
 
@@ -30,7 +35,12 @@ class Blob(Protocol):
 
 
 AccountsOf = Callable[[Caller], Awaitable[Mapping[str, Account]]]
+Opened = Callable[[str], Awaitable[Mapping[str, Account] | None]]  # by account id; None: not open, and cannot be
 OpenBlob = Callable[[Account, str], Awaitable[Blob | None]]  # None: there is no such blob in this account
+
+
+async def _none_opened(_account_id: str) -> None:
+    return None
 
 
 @dataclass(kw_only=True)
@@ -47,6 +57,10 @@ class Site:
     proxies: Proxies = field(default_factory=Proxies)
     cors_origins: tuple[str, ...] = ("*",)
     extra_capabilities: Mapping[str, Mapping[str, Any]] | None = None  # of the Session, with their objects
+    bus: Bus = field(default_factory=Bus)
+    tickets: Tickets | None = None  # None: an event source takes the Authorization header only
+    opened: Opened = _none_opened  # the accounts behind a ticket
+    streams: Streams = field(default_factory=Streams)
     requests: ConcurrencyLimit = field(init=False)
     uploads: ConcurrencyLimit = field(init=False)
     _urls: dict[str, Urls] = field(init=False, default_factory=dict)
@@ -64,10 +78,26 @@ class Site:
         caller = await self.caller(request)
         return caller, (await self.accounts_of(caller)).get(account_id)
 
-    def session(self, request: web.Request, caller: Caller, accounts: Mapping[str, Account]) -> dict[str, Any]:
+    def session(
+        self,
+        request: web.Request,
+        caller: Caller,
+        accounts: Mapping[str, Account],
+        *,
+        ticket: str | None = None,
+    ) -> dict[str, Any]:
         """Return the Session object as this client must see it."""
-        urls = self.urls(self.proxies.base(request) or self.public_url)
-        return session_object(caller.login, accounts.values(), self.limits, urls, self.extra_capabilities)
+        base = self.proxies.base(request) or self.public_url
+        extra = {**(self.extra_capabilities or {}), WEBSOCKET: {"url": websocket_url(base), "supportsPush": True}}
+        return session_object(
+            caller.login, accounts.values(), self.limits, self.urls(base), extra, event_source_ticket=ticket
+        )
+
+    def context(self, caller: Caller, accounts: Mapping[str, Account], request: Request) -> Context:
+        """Return what the method calls of a request see."""
+        return Context(
+            login=caller.login, accounts=accounts, using=request.using, limits=self.limits, owner=caller.account_id
+        )
 
     def urls(self, base: str) -> Urls:
         """Return the URLs of the endpoints below this base."""
@@ -82,6 +112,11 @@ class Site:
             if len(self._urls) < MAX_BASES:
                 self._urls[base] = urls
         return urls
+
+
+def websocket_url(base: str) -> str:
+    """Return the URL of the WebSocket below a base: wss: where that is https:."""
+    return f"ws{base.removeprefix('http')}/jmap/ws"
 
 
 SITE = web.AppKey("site", Site)

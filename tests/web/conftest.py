@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
+from gateway.account.account import Account
 from gateway.auth import Authenticator, Caller, UpstreamLogin
 from gateway.jmap.capability import CORE, MAIL, mail_account_capability
 from gateway.jmap.dispatch import Dispatcher
@@ -60,6 +61,7 @@ class Parts:
         self.closed: list[str] = []
         self.slow_until: Callable[[], Awaitable[None]] | None = None
         self.fault: Exception | None = None
+        self.accounts: dict[str, Account] | None = None  # real ones, for what is pushed
 
     async def verify(self, _upstream: str, credentials: Credentials) -> None:
         if not self.is_reachable:
@@ -72,6 +74,8 @@ class Parts:
         self.account_id = caller.account_id
         if self.fault is not None:
             raise self.fault
+        if self.accounts is not None:
+            return self.accounts
         return {caller.account_id: FakeAccount(caller.account_id, self.uploads)}
 
     async def open_blob(self, _account: Any, blob_id: str) -> FakeBlob | None:
