@@ -9,9 +9,10 @@ import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
-from gateway.account.backend import EmailChange
+from gateway.account.backend import EmailChange, NewEmail
 from gateway.jmap.errors import SetError
 from gateway.sync.link import Link
+from gateway.sync.writes.appending import Appending
 from gateway.sync.writes.changing import Change
 from gateway.sync.writes.expunging import Debts
 
@@ -31,6 +32,10 @@ class Writes:
     async def change_emails(self, changes: Sequence[EmailChange]) -> Mapping[str, SetError]:
         """Carry out changes; return what failed. Raises ImapError when nothing was attempted."""
         return await self._to_its_end(self._change(changes))
+
+    async def append_email(self, email: NewEmail) -> str:
+        """Store a message and return its Email id. Raises SetError, or ImapError when nothing was attempted."""
+        return await self._to_its_end(Appending(self._link, self._debts, email).run())
 
     async def aclose(self) -> None:
         """Let writes under way end; give them up after a while."""
