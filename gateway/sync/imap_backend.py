@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 
 from gateway.account.account import Account
-from gateway.account.backend import MailboxChange, NewMailbox, SectionRequest
+from gateway.account.backend import EmailChange, MailboxChange, NewEmail, NewMailbox, SectionRequest
 from gateway.account.records import Need, TextCriterion
 from gateway.account.sort_orders import SortOrders
+from gateway.jmap.errors import SetError
 from gateway.sync import details, sections, sizes
 from gateway.sync.link import Facts, Link, Meter, translated
 from gateway.sync.listing import Lister
@@ -16,6 +17,7 @@ from gateway.sync.mailbox_writes import MailboxWrites
 from gateway.sync.refresh import Refresher
 from gateway.sync.schedule import Schedule
 from gateway.sync.search import search
+from gateway.sync.writes.running import Writes
 from gateway.upstream.imap import Pool
 
 
@@ -41,6 +43,7 @@ class ImapBackend:
         self._refresher = Refresher(self._link, lister, max_staleness_s=max_staleness_s)
         self._mailboxes = MailboxWrites(self._link, self._refresher, lister)
         self._schedule = Schedule(self._link)
+        self._writes = Writes(self._link)
 
     async def facts(self) -> Facts:
         """Return what the upstream offers this account."""
@@ -74,6 +77,14 @@ class ImapBackend:
         with translated():
             return await search(self._link, criterion, mailbox_ids)
 
+    async def change_emails(self, changes: Sequence[EmailChange]) -> Mapping[str, SetError]:
+        with translated():
+            return await self._writes.change_emails(changes)
+
+    async def append_email(self, email: NewEmail) -> str:
+        with translated():
+            return await self._writes.append_email(email)
+
     async def create_mailbox(self, mailbox: NewMailbox) -> str:
         with translated():
             return await self._mailboxes.create(mailbox)
@@ -91,6 +102,7 @@ class ImapBackend:
         self._refresher.audit_soon(mailbox_id)
 
     async def close(self) -> None:
+        await self._writes.aclose()
         await self._schedule.aclose()
         await self._refresher.aclose()
         await self._link.aclose()
