@@ -119,5 +119,8 @@ class Backend(Protocol):
     async def destroy_mailbox(self, mailbox_id: str, *, remove_emails: bool = False) -> None:
         """Remove a Mailbox without children; unless `remove_emails` it must hold none. Raise `SetError`."""
 
+    def watch(self) -> Callable[[], None]:
+        """Keep the index equal to the upstream from now on, until the returned function is called. Calls add up."""
+
     async def close(self) -> None:
         """Give up connections and background work."""

@@ -17,6 +17,7 @@ from gateway.sync.mailbox_writes import MailboxWrites
 from gateway.sync.refresh import Refresher
 from gateway.sync.schedule import Schedule
 from gateway.sync.search import search
+from gateway.sync.watch import Watcher
 from gateway.sync.writes.running import Writes
 from gateway.upstream.imap import Pool
 
@@ -43,6 +44,7 @@ class ImapBackend:
         self._refresher = Refresher(self._link, lister, max_staleness_s=max_staleness_s)
         self._mailboxes = MailboxWrites(self._link, self._refresher, lister)
         self._schedule = Schedule(self._link)
+        self._watcher = Watcher(self._link, self._refresher, self._schedule)
         self._writes = Writes(self._link)
 
     async def facts(self) -> Facts:
@@ -101,7 +103,11 @@ class ImapBackend:
         """Compare a mailbox with its upstream whole in the next sweep."""
         self._refresher.audit_soon(mailbox_id)
 
+    def watch(self) -> Callable[[], None]:
+        return self._watcher.watch()
+
     async def close(self) -> None:
+        await self._watcher.aclose()
         await self._writes.aclose()
         await self._schedule.aclose()
         await self._refresher.aclose()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -94,11 +94,33 @@ class Link:
 
     @asynccontextmanager
     async def connection(
-        self, mailbox: str | None = None, *, read_only: bool = True, select: bool = True
+        self, mailbox: str | None = None, *, read_only: bool = True, select: bool = True, shares: bool = False
     ) -> AsyncIterator[Connection]:
         """Borrow a connection, as `Pool.connection` says; `mailbox` is a path. Raises ImapError."""
+        borrowed = self._pool.connection(mailbox, read_only=read_only, select=select, shares=shares)
+        async with self._known(borrowed) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[Connection]:
+        """Borrow a connection to listen on, as `Pool.listening` says. Raises ImapError."""
+        async with self._known(self._pool.listening()) as connection:
+            yield connection
+
+    @property
+    def may_listen(self) -> bool:
+        """Tell whether the budget has room for a connection that listens."""
+        return self._pool.size > 1
+
+    def share(self, connection: Connection) -> None:
+        """Let those who select nothing use the connection that listens."""
+        self._pool.shared = connection
+
+    @asynccontextmanager
+    async def _known(self, borrowed: AbstractAsyncContextManager[Connection]) -> AsyncIterator[Connection]:
+        """Learn the facts from a connection, and tell whoever wants to know that a login was refused."""
         try:
-            async with self._pool.connection(mailbox, read_only=read_only, select=select) as connection:
+            async with borrowed as connection:
                 if self._facts is None:
                     self._facts = Facts.of(connection)
                 yield connection

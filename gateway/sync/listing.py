@@ -56,7 +56,7 @@ class Lister:
             else KnownMailbox(row.facts.id, row.facts.path, 0, 0)
             for row in rows.values()
         ]
-        async with self._link.connection() as connection:
+        async with self._link.connection(shares=True) as connection:
             entries = await connection.list_mailboxes(returns=returns, status=items)
             namespaces = await namespaces_of(connection)
             listed = [_listed(entry) for entry in entries]

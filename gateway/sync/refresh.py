@@ -4,7 +4,8 @@ Rule 1: a sweep is one batch, additions first, so that a move by another client 
 Rule 2: when something vanished, the mailboxes are looked at once more before it is believed: what vanished may have
 moved to a mailbox that had been looked at before.
 Rule 3: a mailbox that cannot be read costs that mailbox, not the account.
-Rule 4: a sweep belongs to the account, not to the request that asked for it: a request that goes away stops nothing.
+Rule 4: news of single mailboxes is a sweep of those alone, with a look at all of them only by Rule 2.
+Rule 5: a sweep belongs to the account, not to the request that asked for it: a request that goes away stops nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from gateway.account.records import Batch, MailboxDelta, MailboxRow, Mark
@@ -21,8 +22,9 @@ from gateway.sync.link import Facts, Link
 from gateway.sync.listing import Lister
 from gateway.sync.plan import Seen, Step, plan
 from gateway.sync.resync import UidsVoid, changed_since, scan
+from gateway.sync.told import listed_of
 from gateway.sync.tree import Listed, Move, Tree
-from gateway.upstream.imap import CommandFailed, ImapError
+from gateway.upstream.imap import CommandFailed, ImapError, StatusItems
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,7 @@ class _Sweep:
     rows: Mapping[str, MailboxRow]
     deltas: dict[str, MailboxDelta] = field(default_factory=dict)
     scanned: dict[str, Seen] = field(default_factory=dict)
+    told: Mapping[str, Listed] | None = None  # what this look is about, when it is not about all: something did change
 
 
 class Refresher:
@@ -53,16 +56,28 @@ class Refresher:
         self._unseen: dict[str, int | None] = {}
         self._next_audit = time.monotonic() + AUDIT_EVERY_S
         self._suspect: str | None = None
+        self.is_vouched_for: Callable[[], bool] = lambda: False  # by a watcher: nothing changed that the index lacks
 
     async def refresh(self) -> None:
-        """Return once a sweep has succeeded that began no longer than `max_staleness_s` ago. Raises ImapError."""
-        oldest = time.monotonic() - self._max_staleness_s
-        while self._fresh_at < oldest:
+        """Return once the index is as the upstream was `max_staleness_s` ago, or later. Raises ImapError.
+
+        With a staleness of 0 the upstream is asked each time, whatever a watcher says: it hears of changes later.
+        """
+        oldest, age_s = time.monotonic() - self._max_staleness_s, 0.0
+        while self._fresh_at < oldest and not (self._max_staleness_s and self.is_vouched_for()):
             if self._running is None:
                 self._running = asyncio.create_task(self._run())
             await asyncio.shield(self._running)
+            age_s = time.monotonic() - self._fresh_at
         if self._link.meter is not None:
-            self._link.meter.answered(time.monotonic() - self._fresh_at)
+            self._link.meter.answered(age_s)
+
+    async def catch_up(self, told: Mapping[str, StatusItems] | None = None) -> None:
+        """Make a sweep that begins now; with `told`, numbers by path, of those mailboxes alone. Raises ImapError."""
+        while self._running is not None:
+            await asyncio.wait([self._running])
+        self._running = asyncio.create_task(self._run(told))
+        await asyncio.shield(self._running)
 
     async def sweep(self) -> None:
         """Make a sweep now, for who has the turn and has changed the tree. Raises ImapError."""
@@ -74,55 +89,65 @@ class Refresher:
         """Be told of a RENAME before it is sent: the next sweep that succeeds finds it done or not."""
         self._moves.append(move)
 
-    def vouch(self) -> None:
-        """Take the index for fresh as of now (a watcher says so)."""
-        self._fresh_at = time.monotonic()
-
     async def aclose(self) -> None:
         """Stop the sweep under way."""
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
 
-    async def _run(self) -> None:
+    async def _run(self, told: Mapping[str, StatusItems] | None = None) -> None:
         begun, meter = time.monotonic(), self._link.meter
         try:
             async with self._link.turn:
-                changed = await self._sweep()
+                changed = await self._sweep(told)
         except ImapError:
             if meter is not None:
                 meter.failed()
             raise
         finally:
             self._running = None
+        if told is not None:
+            return
         self._fresh_at = begun
         if meter is not None:
             meter.swept(time.monotonic() - begun, changed)
 
-    async def _sweep(self) -> int:
+    async def _sweep(self, told: Mapping[str, StatusItems] | None = None) -> int:
         facts = await self._link.facts()
         sweep = _Sweep(self._link.mailboxes())
+        tree: Tree | None = None
+        listed: Mapping[str, Listed] | None = None
+        if told is not None:
+            listed = sweep.told = listed_of(sweep.rows, told, facts.tier)
         for _look in range(MAX_LOOKS):
-            tree = await self._lister.look(sweep.rows, self._moves)
-            found = await self._read_changes(facts, tree, sweep)
+            if listed is None:
+                tree = await self._lister.look(sweep.rows, self._moves)
+                listed = tree.listed
+            found = await self._read_changes(facts, listed, sweep)
             for delta in found:
                 sweep.deltas[delta.mailbox_id] = _merged(sweep.deltas.get(delta.mailbox_id), delta)
             if not any(delta.vanished for delta in found):
                 break
-        new_marks = [_first_mark(id, listed) for id, listed in tree.listed.items() if _is_unmarked(sweep.rows.get(id))]
-        deltas = [*sweep.deltas.values(), *(delta for delta in new_marks if delta is not None)]
-        known = {row.facts for row in sweep.rows.values()}
-        facts_changed = known != set(tree.facts)
-        if deltas or facts_changed:
-            await self._link.account.apply(Batch(mailboxes=tree.facts if facts_changed else None, deltas=deltas))
-            self._link.has_work = True  # after it: who finds nothing to do meanwhile takes the flag away
-        self._moves.clear()
+            listed = sweep.told = None
+        await self._apply(sweep, tree)
         return len(sweep.deltas)
 
-    async def _read_changes(self, facts: Facts, tree: Tree, sweep: _Sweep) -> list[MailboxDelta]:
+    async def _apply(self, sweep: _Sweep, tree: Tree | None) -> None:
+        deltas, facts = list(sweep.deltas.values()), None
+        if tree is not None:
+            unmarked = [(id, listed) for id, listed in tree.listed.items() if _is_unmarked(sweep.rows.get(id))]
+            deltas += [delta for id, listed in unmarked if (delta := _first_mark(id, listed)) is not None]
+            facts = tree.facts if {row.facts for row in sweep.rows.values()} != set(tree.facts) else None
+        if deltas or facts is not None:
+            await self._link.account.apply(Batch(mailboxes=facts, deltas=deltas))
+            self._link.has_work = True  # after it: who finds nothing to do meanwhile takes the flag away
+        if tree is not None:
+            self._moves.clear()
+
+    async def _read_changes(self, facts: Facts, mailboxes: Mapping[str, Listed], sweep: _Sweep) -> list[MailboxDelta]:
         """Carry out the planned step of every indexed mailbox, side by side."""
         tasks = []
-        for mailbox_id, listed in tree.listed.items():
+        for mailbox_id, listed in mailboxes.items():
             row = sweep.rows.get(mailbox_id)
             if row is None or row.mark is None or listed.seen is None:
                 continue
@@ -132,7 +157,7 @@ class Refresher:
             is_audit = step is Step.NOTHING and pending is None and self._is_audit_due(mailbox_id)
             if is_audit:
                 step = Step.SCAN
-            elif step is Step.SCAN and not self._is_scan_due(mailbox_id, mark, listed, sweep):
+            elif step is Step.SCAN and not (sweep.told or self._is_scan_due(mailbox_id, mark, listed, sweep)):
                 continue
             if step is Step.REBUILD and (rebuilt := _first_mark(mailbox_id, listed)) is not None:
                 self._link.rebuilding.add(mailbox_id)

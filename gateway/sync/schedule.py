@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from gateway.account.account import DIGESTED_AT_ONCE
 from gateway.account.records import Batch, MailboxRow, Need
@@ -38,6 +38,7 @@ class Schedule:
         self._background: asyncio.Task[None] | None = None
         self._rebuilt: dict[str, deque[float]] = {}  # when each mailbox was indexed, the last few times
         self._not_before: dict[str, float] = {}
+        self.on_indexed: Callable[[str], None] = lambda _: None  # told of each mailbox whose indexing is complete
 
     async def ensure(self, need: Need) -> None:
         """Return when the mailboxes that `need` names are indexed. Raises ImapError."""
@@ -50,6 +51,11 @@ class Schedule:
         if need.known:
             wanted |= {id: row for id, row in unindexed.items() if id in self._link.rebuilding}
         await self._index(wanted.values())
+
+    def wake(self) -> None:
+        """Do in the background whatever there is to do."""
+        if self._link.has_work:
+            self._wake()
 
     async def aclose(self) -> None:
         """Stop all work."""
@@ -76,6 +82,7 @@ class Schedule:
         try:
             await index_mailbox(self._link, row)
             self._link.rebuilding.discard(mailbox_id)
+            self.on_indexed(mailbox_id)
         except CommandFailed as error:
             # Listed, but not to be selected: it shows no mail for now.
             log.warning("mailbox not indexed", extra={"mailbox": mailbox_id, "error": type(error).__name__})

@@ -56,6 +56,7 @@ class Connection:
         self.wire = Wire(self.protocol, self.timeouts, self._lost)
         self.server_id: Mapping[str, str] = {}  # what ID told, names in lower case
         self.on_unsolicited: Callable[[Event], None] | None = None
+        self.on_closed: Callable[[ImapError], None] | None = None
         self._listeners: list[Callable[[Event], None]] = []
         self._ended: ImapError | None = None
         self._is_open = False  # authenticated, and told to the observer
@@ -368,3 +369,5 @@ class Connection:
         self._ended = error
         if self._is_open and self._observer is not None:
             self._observer.connection_closed("closed" if error.text == "closed" else type(error).__name__)
+        if self.on_closed is not None:
+            self.on_closed(error)

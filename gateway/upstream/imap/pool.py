@@ -6,6 +6,8 @@ Rule 2: work goes where its mailbox is selected already; else to a connection wi
 Rule 3: after a failed login the pool backs off, longer each time, with jitter; only a connection that has lived for a
     while makes it forget. Wrong credentials wait longest; other credentials need not wait.
 Rule 4: one login's trouble stays its own; the `HostGate` alone is shared.
+Rule 5: a connection that listens counts like any other. One on which nothing is ever selected may serve, meanwhile,
+    those who select nothing either.
 """
 
 from __future__ import annotations
@@ -103,18 +105,24 @@ class Pool:
         self._is_closed = False
         self._sweep: asyncio.TimerHandle | None = None
         self._odd_names: dict[str, bytes] = {}
+        self.size = size
+        self.shared: Connection | None = None  # listens, has nothing selected, and serves LIST and STATUS too
 
     @asynccontextmanager
     async def connection(
-        self, mailbox: str | None = None, *, read_only: bool = True, select: bool = True
+        self, mailbox: str | None = None, *, read_only: bool = True, select: bool = True, shares: bool = False
     ) -> AsyncIterator[Connection]:
         """Borrow a connection, alone; with `mailbox` given it is selected (a read-write one serves read_only too).
 
         Without `select` the borrower selects, together with what it asks next. Without `mailbox` nothing is selected:
-        STATUS and LIST tell of a selected mailbox what the session has seen of it, not what it holds.
+        STATUS and LIST tell of a selected mailbox what the session has seen of it, not what it holds. With `shares`
+        it need not be borrowed alone: for commands that select nothing.
         Raises ImapError: what opening or selecting raised, or `Timeout` when no slot came free. While the pool backs
         off after a failure it raises that failure again at once.
         """
+        if shares and mailbox is None and self.shared is not None and not self.shared.is_closed:
+            yield self.shared
+            return
         slot = await self._borrow(mailbox, read_only=read_only)
         try:
             connection = await self._ready(slot)
@@ -143,6 +151,27 @@ class Pool:
         if slot.is_doomed and slot.connection is not None:
             slot.connection.close()
         slot.is_doomed = False
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[Connection]:
+        """Borrow a connection for as long as somebody listens on it, with nothing selected; it is closed at the end.
+
+        Whoever listens with the only connection there is keeps all others from working: see `size`.
+        """
+        slot = await self._borrow(None, read_only=True)
+        try:
+            connection = await self._ready(slot)
+            if connection.selected is not None:
+                await connection.unselect()
+            yield connection
+        finally:
+            self.shared = None
+            if slot.connection is not None:  # what it was told to tell would go on, to nobody
+                slot.connection.on_closed = slot.connection.on_unsolicited = None
+                if asyncio.get_running_loop().time() - slot.opened_at_s >= PROVEN_S:
+                    self._backoff = _Backoff()
+                slot.connection.close()
+            self._give_back(slot)
 
     async def aclose(self) -> None:
         """Log out of everything; borrowed connections are closed under their borrowers."""
