@@ -50,12 +50,15 @@ class Gateway:
     def url(self) -> str:
         return f"https://{self.host}"
 
+    def authorization(self, login: str) -> str:
+        return "Basic " + b64encode(f"{login}:{self.upstream.password}".encode()).decode()
+
     def http(
         self, url: str, *, login: str | None = None, data: bytes | None = None, type: str = "application/json"
     ) -> Answer:
         headers = {"Content-Type": type} if data is not None else {}
         if login is not None:
-            headers["Authorization"] = "Basic " + b64encode(f"{login}:{self.upstream.password}".encode()).decode()
+            headers["Authorization"] = self.authorization(login)
         asked = urllib.request.Request(url, data, headers)
         try:
             answer = urllib.request.urlopen(asked, timeout=REQUEST_TIMEOUT_S, context=self.tls)
