@@ -107,6 +107,10 @@ async def test_accounts(world: World, name: str) -> None:
             needed = {"sinceQueryState": "x"}
         case [_, "parse"]:
             needed = {"blobIds": []}
+        case ["Email", "copy"]:
+            needed = {"fromAccountId": "A1", "create": {}}
+        case ["Email", "import"]:
+            needed = {"emails": {}}
         case ["SearchSnippet", _]:
             needed = {"emailIds": []}
     assert (await fails(world, name, accountId="A2", **needed)).kind == "accountNotFound"
