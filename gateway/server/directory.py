@@ -115,11 +115,8 @@ class Directory:
                 on_refused=lambda: self._forget(caller.account_id),
             ),
             uploads=self._uploads,
-            is_read_only=True,  # no method changes mail yet
             capabilities={
-                MAIL: mail_account_capability(
-                    email_sort_options=EMAIL.sort_properties, may_create_top_level_mailbox=False
-                ),
+                MAIL: mail_account_capability(email_sort_options=EMAIL.sort_properties),
                 BLOB: blob_account_capability(self._limits),
             },
         )
