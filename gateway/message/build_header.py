@@ -4,7 +4,7 @@ RFC 5322, RFC 2047, RFC 6532.
 
 Rule 1: nothing that a client gives ends a field or begins another: CR, LF and NUL come through in no form; a Raw value
 may be folded, as a whole field is.
-Rule 2: lines have at most 78 characters where the value has a place to fold, and never more than 998 octets.
+Rule 2: lines have at most 78 octets where the value has a place to fold, and never more than 998 octets.
 Rule 3: an address that is none is kept as well as it can be: a draft may be half finished (section 4.6).
 Rule 4: text is ASCII with encoded words. Only an address, an id or a URL that is not ASCII itself is written in UTF-8.
 """
@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from gateway.message.build_words import clean, phrase_words, quoted, text_words
 
-MAX_LINE: Final = 78  # characters (RFC 5322 section 2.1.1)
+MAX_LINE: Final = 78  # the RFC counts characters; so none is wider (RFC 5322 section 2.1.1)
 MAX_LINE_OCTETS: Final = 998
 MAX_NAME: Final = 100  # characters of a field's name: the rest of its first line has to hold a word
 
@@ -57,21 +57,22 @@ def is_empty(form: str, value: Any) -> bool:
 
 def fold(name: str, words: Sequence[str]) -> bytes:
     """Return a field whose lines end before words; each word brings the blanks before it."""
-    lines = [name + ":"]
+    lines = [name.encode() + b":"]
     for word in words or [" "]:
-        if len(lines[-1]) + len(word) > MAX_LINE and len(lines[-1]) > len(name) + 1:
-            lines.append(word)
+        octets = word.encode("utf-8", "replace")
+        if len(lines[-1]) + len(octets) > MAX_LINE and len(lines[-1]) > len(name) + 1:
+            lines.append(octets)
         else:
-            lines[-1] += word
-    return "\r\n".join([*lines, ""]).encode("utf-8", "replace")
+            lines[-1] += octets
+    return b"\r\n".join([*lines, b""])
 
 
 def _raw(name: str, value: str) -> bytes:
     """Return a field whose value stands as it is given, its folding included."""
-    folded = _FOLDED.sub("\r\n", value)
-    if _CONTROLS.search(folded.replace("\r\n", "").replace("\t", " ")):
-        raise HeaderValueError("holds a control character")
-    return f"{name}:{folded}\r\n".encode("utf-8", "replace")
+    lines = _FOLDED.split(value)
+    if any(_CONTROLS.search(line.replace("\t", " ")) for line in lines):
+        raise HeaderValueError("holds a control character, or a line end that folds nothing")
+    return (f"{name}:" + "\r\n".join(lines) + "\r\n").encode("utf-8", "replace")
 
 
 def _first_room(name: str) -> int:
