@@ -113,11 +113,11 @@ class IndexWrites:
             rights=frozenset(RIGHTS),
         )
         mark = Mark(uidvalidity=1, uidnext=1, is_indexed=True)
-        await self.account.apply(Batch(mailboxes=[*self._tree().values(), facts], deltas=[MailboxDelta(id, mark=mark)]))
+        await self.account.apply(Batch(mailboxes=[*self._mailbox_facts().values(), facts], deltas=[MailboxDelta(id, mark=mark)]))
         return id
 
     async def change_mailbox(self, change: MailboxChange) -> None:
-        tree = self._tree()
+        tree = self._mailbox_facts()
         facts = tree[change.mailbox_id]
         tree[facts.id] = replace(
             facts,
@@ -130,10 +130,10 @@ class IndexWrites:
         await self.account.apply(Batch(mailboxes=list(tree.values())))
 
     async def destroy_mailbox(self, mailbox_id: str, *, remove_emails: bool = False) -> None:
-        tree = self._tree()
+        tree = self._mailbox_facts()
         del tree[mailbox_id]
         await self.account.apply(Batch(mailboxes=list(tree.values())))
 
-    def _tree(self) -> dict[str, MailboxFacts]:
+    def _mailbox_facts(self) -> dict[str, MailboxFacts]:
         with self.account.snapshot() as snapshot:
             return {row.facts.id: row.facts for row in snapshot.mailboxes()}
