@@ -89,15 +89,15 @@ class ImapBackend:
 
     async def create_mailbox(self, mailbox: NewMailbox) -> str:
         with translated():
-            return await self._mailboxes.create(mailbox)
+            return await self._writes.to_its_end(self._mailboxes.create(mailbox))
 
     async def change_mailbox(self, change: MailboxChange) -> None:
         with translated():
-            await self._mailboxes.change(change)
+            await self._writes.to_its_end(self._mailboxes.change(change))
 
     async def destroy_mailbox(self, mailbox_id: str, *, remove_emails: bool = False) -> None:
         with translated():
-            await self._mailboxes.destroy(mailbox_id, remove_emails=remove_emails)
+            await self._writes.to_its_end(self._mailboxes.destroy(mailbox_id, remove_emails=remove_emails))
 
     def audit_soon(self, mailbox_id: str) -> None:
         """Compare a mailbox with its upstream whole in the next sweep."""

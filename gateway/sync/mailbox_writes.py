@@ -20,7 +20,7 @@ from gateway.sync.link import Link
 from gateway.sync.listing import Lister, namespaces_of
 from gateway.sync.mailbox_paths import Hierarchy
 from gateway.sync.refresh import Refresher
-from gateway.sync.refusal import is_cut, refusal
+from gateway.sync.refusal import refusal
 from gateway.sync.roles import ATTRIBUTES
 from gateway.sync.tree import Move, is_inbox
 from gateway.upstream.imap import CommandFailed, ImapError
@@ -143,34 +143,44 @@ class MailboxWrites:
         subtree = [facts for facts in before.values() if hierarchy.is_below(facts.path, old.path)]
         self._refresher.expect(move)
         error = await self._attempt(Rename(old.path, path))
-        if not isinstance(error, CommandFailed):
+        if error is None:
             await self._resubscribe(subtree, move)
         self._link.forget(lambda selected: hierarchy.is_below(selected, old.path))
         await self._look_again()
         now = self._mailboxes()
-        if is_cut(error) and old.id in now and now[old.id].path == path:
-            await self._resubscribe(subtree, move)
-            await self._look_again()
-            now = self._mailboxes()
-        # Where a RENAME is not one step (Cyrus), one that was cut short leaves some below the old path.
-        left = [facts for facts in subtree if facts.id in now and hierarchy.is_below(now[facts.id].path, old.path)]
-        if old.id in now and now[old.id].path == path and left:
-            for facts in sorted(left, key=lambda facts: facts.path):
-                self._refresher.expect(Move(facts.path, move.follow(facts.path), hierarchy.delimiter))
-                await self._attempt(Rename(facts.path, move.follow(facts.path)))
-            await self._resubscribe(left, move)
-            await self._look_again()
-            now = self._mailboxes()
         if old.id not in now:
             raise SetError("notFound")
         if now[old.id].path != path:
             raise refusal(error, properties=_properties(change)) if error is not None else _GONE
+        # Where a RENAME is not one step (Cyrus), one that was cut short leaves some below the old path.
+        left = [facts for facts in subtree if facts.id in now and hierarchy.is_below(now[facts.id].path, old.path)]
+        for facts in sorted(left, key=lambda facts: facts.path):
+            self._refresher.expect(Move(facts.path, move.follow(facts.path), hierarchy.delimiter))
+            await self._attempt(Rename(facts.path, move.follow(facts.path)))
+        is_moved = bool(left)
+        for _attempt in range(2):  # a connection may have been cut in between, again
+            if is_moved:
+                await self._look_again()
+                now = self._mailboxes()
+            left = [one for one in subtree if one.id in now and now[one.id].is_subscribed != one.is_subscribed]
+            if not left:
+                return
+            await self._resubscribe(left, move)
+            is_moved = True
+        await self._look_again()
 
     async def _resubscribe(self, subtree: Sequence[MailboxFacts], move: Move) -> None:
-        subscribed = [facts.path for facts in subtree if facts.is_subscribed]
-        await self._attempt_all(
-            [Subscribe(move.follow(path)) for path in subscribed] + [Unsubscribe(path) for path in subscribed]
-        )
+        commands: list[Command[Any]] = []
+        for facts in subtree:
+            if facts.is_subscribed:
+                commands += [Subscribe(move.follow(facts.path)), Unsubscribe(facts.path)]
+            elif self._is_subscribed(facts.id):
+                commands.append(Unsubscribe(move.follow(facts.path)))
+        await self._attempt_all(commands)
+
+    def _is_subscribed(self, id: str) -> bool:
+        facts = self._mailboxes().get(id)
+        return facts is not None and facts.is_subscribed
 
     async def _set_role(self, facts: MailboxFacts, role: str | None) -> None:
         """Mark a mailbox with a special use where the server lets us (RFC 6154 section 4), or raise SetError."""

@@ -37,8 +37,3 @@ def refusal(error: ImapError, *, properties: Sequence[str] = ()) -> SetError:
     if properties:
         return SetError("invalidProperties", f"the mail server refused this{told}", properties=properties)
     return SetError("forbidden", f"the mail server refused this{told}")
-
-
-def is_cut(error: ImapError | None) -> bool:
-    """Tell whether it is open if the command was carried out."""
-    return error is not None and not isinstance(error, CommandFailed)

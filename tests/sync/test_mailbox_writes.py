@@ -23,8 +23,8 @@ def mailboxes(account: Account) -> Mapping[str, MailboxFacts]:
         return {row.facts.id: row.facts for row in snapshot.mailboxes()}
 
 
-async def fresh(account: Account, **need: bool) -> Mapping[str, MailboxFacts]:
-    await account.fresh(Need(**need))
+async def fresh(account: Account, *, everything: bool = False) -> Mapping[str, MailboxFacts]:
+    await account.fresh(Need(everything=everything))
     return mailboxes(account)
 
 

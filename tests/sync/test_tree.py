@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.account.records import MailboxFacts
 from gateway.sync.plan import Seen
-from gateway.sync.tree import KnownMailbox, Listed, Namespaces, build_tree
+from gateway.sync.tree import KnownMailbox, Listed, Move, Namespaces, build_tree
 
 NONE = Namespaces()
 
@@ -108,3 +108,68 @@ def test_names_are_unique_and_clean() -> None:
         namespaces=Namespaces("INBOX."),
     )
     assert {facts.name for facts in tree.values()} == {"Inbox", "Inbox (2)", "a\ufffdb"}
+
+
+def _after(
+    listed: list[Listed], known: tuple[KnownMailbox, ...], *moves: Move, namespaces: Namespaces = NONE
+) -> dict[str, MailboxFacts]:
+    return {facts.path: facts for facts in build_tree(listed, known, namespaces, None, moves).facts}
+
+
+def test_our_own_rename_keeps_every_id() -> None:
+    """Children go along, whatever their UIDVALIDITY, and paths that are no mailboxes too."""
+    old = _by_path([_listed("a/b/c", validity=7), _listed("a/b/d", validity=7)])
+    known = tuple(_known(facts, validity=0 if "/b/" not in path else 7) for path, facts in old.items())
+    now = _after([_listed("z/b/c", validity=8), _listed("z/b/d", validity=8)], known, Move("a", "z", "/"))
+    assert {path.replace("z", "a", 1): facts.id for path, facts in now.items()} == {p: f.id for p, f in old.items()}
+
+
+def test_a_rename_that_did_not_happen_changes_nothing() -> None:
+    """What was asked for does not count, what is listed does."""
+    old = _by_path([_listed("a/b", validity=7)])
+    known = tuple(_known(facts, validity=7 if path == "a/b" else 0) for path, facts in old.items())
+    assert _after([_listed("a/b", validity=7)], known, Move("a", "z", "/")) == old
+
+
+def test_a_rename_leaves_its_old_place_to_others() -> None:
+    """Dovecot makes a special mailbox anew at once; a path that only begins alike is not below."""
+    old = _by_path([_listed("Sent", validity=5), _listed("Sentinel", validity=6)])
+    known = (_known(old["Sent"], validity=5), _known(old["Sentinel"], validity=6))
+    now = _after(
+        [_listed("Sent", validity=9), _listed("Old", validity=5), _listed("Sentinel", validity=6)],
+        known,
+        Move("Sent", "Old", "/"),
+    )
+    assert (now["Old"].id, now["Sentinel"].id) == (old["Sent"].id, old["Sentinel"].id)
+    assert now["Sent"].id != old["Sent"].id
+
+
+def test_minted_ids_are_never_shared() -> None:
+    """A new mailbox under an old name, made in the same second, does not get the id that moved away."""
+    old = _by_path([_listed("a", validity=7)])["a"]
+    now = _after([_listed("a", validity=7), _listed("b", validity=7)], (_known(old, validity=7),), Move("a", "b", "/"))
+    assert len({facts.id for facts in now.values()}) == 2
+
+
+def test_rights_come_from_the_letters() -> None:
+    """ACL is what counts; INBOX stays where it is all the same, and holds no children where it is the prefix."""
+    tree = build_tree(
+        [
+            Listed("INBOX", ".", frozenset(), Seen(1, 1), rights="lrswipkxtea"),
+            Listed("INBOX.read", ".", frozenset(), Seen(2, 1), rights="lr"),
+            Listed("INBOX.full", ".", frozenset({"\\noinferiors"}), Seen(3, 1)),
+        ],
+        (),
+        Namespaces("INBOX."),
+        None,
+    )
+    rights = {facts.path: facts.rights for facts in tree.facts}
+    assert rights["INBOX.read"] == {"mayReadItems"}
+    assert not rights["INBOX"] & {"mayRename", "mayDelete", "mayCreateChild"}
+    assert {"mayRename", "mayDelete"} <= rights["INBOX.full"]
+    assert "mayCreateChild" not in rights["INBOX.full"]
+
+
+def test_a_sort_order_that_was_set_is_shown() -> None:
+    tree = build_tree([_listed("INBOX"), _listed("a", validity=2)], (), NONE, None, (), {"a": 77})
+    assert {facts.path: facts.sort_order for facts in tree.facts} == {"INBOX": 1, "a": 77}

@@ -31,11 +31,11 @@ class Writes:
 
     async def change_emails(self, changes: Sequence[EmailChange]) -> Mapping[str, SetError]:
         """Carry out changes; return what failed. Raises ImapError when nothing was attempted."""
-        return await self._to_its_end(self._change(changes))
+        return await self.to_its_end(self._change(changes))
 
     async def append_email(self, email: NewEmail) -> str:
         """Store a message and return its Email id. Raises SetError, or ImapError when nothing was attempted."""
-        return await self._to_its_end(Appending(self._link, self._debts, email).run())
+        return await self.to_its_end(Appending(self._link, self._debts, email).run())
 
     async def aclose(self) -> None:
         """Let writes under way end; give them up after a while."""
@@ -49,7 +49,8 @@ class Writes:
         async with self._link.turn:
             return await Change(self._link, self._debts).run(changes)
 
-    async def _to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
+    async def to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a write of this account that nothing ends but itself."""
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._ended)

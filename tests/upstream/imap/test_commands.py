@@ -10,12 +10,14 @@ from gateway.upstream.imap.commands.append import Append, format_internaldate
 from gateway.upstream.imap.commands.command import Command
 from gateway.upstream.imap.commands.copy import Copied, Copy, Move
 from gateway.upstream.imap.commands.create import Create
+from gateway.upstream.imap.commands.getmetadata import GetMetadata
 from gateway.upstream.imap.commands.getquota import GetQuotaRoot, QuotaRoot
 from gateway.upstream.imap.commands.id import Id
 from gateway.upstream.imap.commands.list import ListMailboxes
 from gateway.upstream.imap.commands.myrights import MyRights
 from gateway.upstream.imap.commands.namespace import NamespaceCommand
 from gateway.upstream.imap.commands.search import Search, to_ranges
+from gateway.upstream.imap.commands.setmetadata import SetMetadata
 from gateway.upstream.imap.commands.store import Store
 from gateway.upstream.imap.encode import Dialect, Unencodable
 from gateway.upstream.imap.lexer import Malformed
@@ -63,6 +65,20 @@ def test_id_quota_rights() -> None:
     assert converse(GetQuotaRoot("INBOX"), b'* QUOTA "ROOT"') == [QuotaRoot("ROOT", {})]
     assert converse(MyRights("INBOX"), b'* MYRIGHTS "INBOX" "acdilrsw"') == "acdilrsw"
     assert not MyRights("INBOX").on_data(parse_data(b"* MYRIGHTS other lr"))
+
+
+def test_metadata() -> None:
+    """Values come as literals, strings or NIL; entry names have no case; news of changed entries are no answer."""
+    entry = "/private/comment"
+    assert converse(GetMetadata("a", entry), b"* METADATA a (/private/comment {2}\r\n17)") == "17"
+    assert converse(GetMetadata("a", entry), b'* METADATA "a" ("/PRIVATE/COMMENT" "1 7" "/x" NIL)') == "1 7"
+    assert converse(GetMetadata("a", entry), b"* METADATA a (/private/comment NIL)") is None
+    assert not GetMetadata("a", entry).on_data(parse_data(b"* METADATA a /private/comment"))
+    assert not GetMetadata("a", entry).on_data(parse_data(b"* METADATA b (/private/comment NIL)"))
+    assert SetMetadata("a", entry, "17").line(Dialect()).pieces(b"t") == [
+        b't SETMETADATA a (/private/comment "17")\r\n'
+    ]
+    assert SetMetadata("a", entry, None).line(Dialect()).pieces(b"t") == [b"t SETMETADATA a (/private/comment NIL)\r\n"]
 
 
 def test_list_with_rights_and_status() -> None:

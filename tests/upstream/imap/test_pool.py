@@ -128,6 +128,23 @@ async def test_broken_connection_is_replaced() -> None:
         await pool.aclose()
 
 
+async def test_what_is_gone_is_left() -> None:
+    """A mailbox that was renamed or deleted stays selected nowhere: its path may be that of another one soon."""
+    async with serve(obliging) as server:
+        pool = make(server, size=3)
+        async with pool.connection("a/b") as borrowed:
+            async with pool.connection("a") as idle, pool.connection("b") as other:
+                pass
+            pool.forget(lambda name: name.startswith("a"))
+            assert idle.is_closed
+            assert not borrowed.is_closed
+        assert borrowed.is_closed
+        assert not other.is_closed
+        async with pool.connection("a") as again:
+            assert again not in (idle, borrowed)
+        await pool.aclose()
+
+
 async def test_stale_connection_is_asked_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was idle for long may be dead without a word: NOOP, then a new one."""
     monkeypatch.setattr(pool_module, "STALE_S", 0.0)

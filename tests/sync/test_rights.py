@@ -1,0 +1,30 @@
+"""The letters of ACL as MailboxRights."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.sync.rights import ALL_RIGHTS, rights_of
+
+
+@pytest.mark.parametrize(
+    ("letters", "held"),
+    [
+        ("", set()),
+        ("l", set()),
+        ("lr", {"mayReadItems"}),
+        ("lrt", {"mayReadItems"}),
+        ("te", {"mayRemoveItems"}),
+        ("x", {"mayRename", "mayDelete"}),
+        ("kc", {"mayCreateChild"}),  # RFC 4314: c repeats k, and says nothing of x
+        ("c", {"mayCreateChild"}),  # RFC 2086
+        ("d", {"mayRemoveItems", "mayRename", "mayDelete"}),  # RFC 2086
+        ("ted", {"mayRemoveItems"}),  # RFC 4314: d repeats t and e
+        ("swip", {"maySetSeen", "maySetKeywords", "mayAddItems", "maySubmit"}),
+        ("lrswipkxtecdan", set(ALL_RIGHTS)),  # Cyrus 3.6
+        ("acdilrsw", set(ALL_RIGHTS) - {"maySubmit"}),  # Courier 5.0
+    ],
+)
+def test_letters(letters: str, held: set[str]) -> None:
+    """Rights that need two letters need both; the letters of RFC 2086 stand for those of RFC 4314."""
+    assert rights_of(letters) == held
