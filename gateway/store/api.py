@@ -7,6 +7,7 @@ Rule 2: a kind of state is a Protocol of its own; `UserStore` is all of them.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 
@@ -49,6 +50,38 @@ class UploadStore(Protocol):
         """Remove records; return those of the digests that no account has any more."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushRecord:
+    """A push subscription (RFC 8620 section 7.2). URL and keys do not print: who has them can write to a device."""
+
+    id: str
+    owner: str  # the account id of the login that made it
+    device_client_id: str
+    url: str = field(repr=False)
+    p256dh: bytes = field(default=b"", repr=False)  # empty: no keys
+    auth: bytes = field(default=b"", repr=False)
+    code: str = field(repr=False)
+    is_verified: bool = False
+    expires_at_s: int
+    types: tuple[str, ...] | None = None  # None: all
+    position: str = ""  # how far it has been told (`push.position`)
+
+
+class PushStore(Protocol):
+    """Push subscriptions. What is dropped is overwritten, not only unlinked (section 7.2)."""
+
+    async def put_subscription(self, record: PushRecord) -> None:
+        """Add a record, or replace the one of the same id."""
+
+    async def subscriptions(self, owner: str | None = None) -> Sequence[PushRecord]:
+        """Return the records of one owner, or of all, expired ones too."""
+
+    async def put_position(self, id: str, position: str) -> None:
+        """Remember how far a subscription has been told, if it is still there."""
+
+    async def drop_subscriptions(self, ids: Collection[str]) -> None: ...
+
+
 class SecretStore(Protocol):
     """Secrets, sealed by `auth.vault`; in here they are octets."""
 
@@ -69,6 +102,6 @@ class SortOrderStore(Protocol):
         """Set sort orders, or (None) forget them; all or none."""
 
 
-class UserStore(KeyStore, UploadStore, SecretStore, SortOrderStore, Protocol):
+class UserStore(KeyStore, UploadStore, PushStore, SecretStore, SortOrderStore, Protocol):
     async def close(self) -> None:
         """Finish what is under way and let go."""

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from gateway.store.api import StoreError, UploadRecord
+from gateway.store.api import PushRecord, StoreError, UploadRecord
 
 T = TypeVar("T")
 
@@ -46,9 +48,22 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (account_id, path)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE push_subscription (
+        id TEXT PRIMARY KEY, owner TEXT NOT NULL, device_client_id TEXT NOT NULL, url TEXT NOT NULL,
+        p256dh BLOB NOT NULL, auth BLOB NOT NULL, code TEXT NOT NULL, is_verified INTEGER NOT NULL,
+        expires_at_s INTEGER NOT NULL, types TEXT, position TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX push_subscription_by_owner ON push_subscription (owner);
+    """,
 )
 
 _COLUMNS = "account_id, digest, size_octets, type, uploaded_at_s, expires_at_s"
+
+
+_PUSH_COLUMNS = tuple(f.name for f in fields(PushRecord))
+_PUSH = ", ".join(_PUSH_COLUMNS)
+_PUSH_MARKS = ",".join("?" * len(_PUSH_COLUMNS))
 
 
 class SqliteStore:
@@ -105,6 +120,25 @@ class SqliteStore:
 
         return await self._run(work)
 
+    async def put_subscription(self, record: PushRecord) -> None:
+        values = [getattr(record, name) for name in _PUSH_COLUMNS]
+        values[_PUSH_COLUMNS.index("types")] = None if record.types is None else json.dumps(record.types)
+        text = f"INSERT OR REPLACE INTO push_subscription ({_PUSH}) VALUES ({_PUSH_MARKS})"
+        await self._run(lambda db: db.execute(text, values))
+
+    async def subscriptions(self, owner: str | None = None) -> Sequence[PushRecord]:
+        query = f"SELECT {_PUSH} FROM push_subscription WHERE ?1 IS NULL OR owner = ?1 ORDER BY expires_at_s, id"
+        return await self._run(lambda db: [_push_record(row) for row in db.execute(query, (owner,))])
+
+    async def put_position(self, id: str, position: str) -> None:
+        query = "UPDATE push_subscription SET position = ? WHERE id = ?"
+        await self._run(lambda db: db.execute(query, (position, id)))
+
+    async def drop_subscriptions(self, ids: Collection[str]) -> None:
+        query = "DELETE FROM push_subscription WHERE id = ?"
+        await self._run(lambda db: db.executemany(query, [(id,) for id in ids]))
+        await self._forget()
+
     async def put_sealed(self, account_id: str, field: str, sealed: bytes) -> None:
         await self._run(
             lambda db: db.execute("INSERT OR REPLACE INTO sealed VALUES (?,?,?)", (account_id, field, sealed))
@@ -122,6 +156,15 @@ class SqliteStore:
         await self._run(
             lambda db: db.execute("DELETE FROM sealed WHERE account_id = ? AND field = ?", (account_id, field))
         )
+        await self._forget()
+
+    async def _forget(self) -> None:
+        """Empty the log, which still holds what was dropped; in the file it is overwritten (`secure_delete`)."""
+
+        def work() -> None:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+        await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def sort_orders(self, account_id: str) -> Mapping[str, int]:
         query = "SELECT path, sort_order FROM sort_order WHERE account_id = ?"
@@ -151,6 +194,13 @@ class SqliteStore:
             return work(self._connection)
 
 
+def _push_record(row: tuple[Any, ...]) -> PushRecord:
+    values = dict(zip(_PUSH_COLUMNS, row, strict=True))
+    types = values["types"]
+    values |= {"is_verified": bool(values["is_verified"]), "types": None if types is None else tuple(json.loads(types))}
+    return PushRecord(**values)
+
+
 def _open(data_dir: Path) -> tuple[sqlite3.Connection, int]:
     lock = -1
     try:
@@ -162,6 +212,7 @@ def _open(data_dir: Path) -> tuple[sqlite3.Connection, int]:
         connection = sqlite3.connect(data_dir / FILE, timeout=BUSY_TIMEOUT_S)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")  # RFC 8620 section 7.2: URLs and keys are erased
         _migrate(connection, data_dir / FILE)
     except BaseException as error:
         if lock >= 0:

@@ -1,0 +1,65 @@
+"""Push subscriptions in the embedded store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from gateway.store import PushRecord, SqliteStore
+
+
+def record(id: str, owner: str = "a1") -> PushRecord:
+    return PushRecord(
+        id=id,
+        owner=owner,
+        device_client_id="device",
+        url=f"https://push.example.com/{id}/unmistakable",
+        p256dh=b"point",
+        auth=b"unmistakable-auth",
+        code="code",
+        expires_at_s=1_700_000_000,
+    )
+
+
+async def test_a_subscription_comes_back_as_it_was(tmp_path: Path) -> None:
+    """Every field, after a restart too; of its owner, or all."""
+    first, second = record("s1"), replace(record("s2", "a2"), types=("Email", "Mailbox"), is_verified=True)
+    store = await SqliteStore.open(tmp_path)
+    for one in (first, second, replace(record("s3"), types=())):
+        await store.put_subscription(one)
+    await store.close()
+    store = await SqliteStore.open(tmp_path)
+    assert await store.subscriptions("a2") == [second]
+    assert [one.id for one in await store.subscriptions()] == ["s1", "s2", "s3"]
+    assert {one.types for one in await store.subscriptions("a1")} == {None, ()}
+    await store.close()
+
+
+async def test_how_far_it_was_told_is_kept(tmp_path: Path) -> None:
+    """Of one that is still there; one that has gone does not come back by it."""
+    store = await SqliteStore.open(tmp_path)
+    await store.put_subscription(record("s1"))
+    await store.put_position("s1", "here")
+    await store.put_position("gone", "here")
+    assert [one.position for one in await store.subscriptions()] == ["here"]
+    await store.close()
+
+
+async def test_what_is_dropped_is_erased(tmp_path: Path) -> None:
+    """Neither URL nor keys are left on the disk, the write-ahead log included (RFC 8620 section 7.2)."""
+    store = await SqliteStore.open(tmp_path)
+    await store.put_subscription(record("s1"))
+    await store.put_sealed("a1", "push login", b"unmistakable-sealed")
+    files = [tmp_path / f"gateway.db{suffix}" for suffix in ("", "-wal", "-shm")]
+    assert any(b"unmistakable" in path.read_bytes() for path in files if path.exists())
+    await store.drop_subscriptions(["s1"])
+    await store.drop_sealed("a1", "push login")
+    assert await store.subscriptions() == []
+    assert not any(b"unmistakable" in path.read_bytes() for path in files if path.exists())
+    await store.close()
+
+
+def test_a_record_does_not_print_its_secrets() -> None:
+    """Whoever has URL and keys can write to the device."""
+    assert "unmistakable" not in repr(record("s1"))
+    assert "point" not in repr(record("s1"))
