@@ -157,7 +157,8 @@ def _structure(given: Mapping[str, Any], faults: Faults) -> PartPlan | None:
         ("attachments", None, "attachment"),
     ):
         parts = given.get(name) or []
-        reader = PartReader(name, values, faults, header_fields, type, default_disposition)
+        embeds = name == "attachments" and bool(lists["htmlBody"])
+        reader = PartReader(name, values, faults, header_fields, type, default_disposition, embeds=embeds)
         lists[name] = [reader.read(part) for part in parts]
         if type is not None and parts:
             found = lists[name][0]
@@ -170,7 +171,7 @@ def _structure(given: Mapping[str, Any], faults: Faults) -> PartPlan | None:
 
 def arrange(text: Sequence[PartPlan], html: Sequence[PartPlan], attachments: Sequence[PartPlan]) -> PartPlan:
     """Put a tree together: alternative of text and HTML, the HTML related with what it embeds, attachments beside."""
-    embedded = [part for part in attachments if html and part.is_embedded]
+    embedded = [part for part in attachments if part.is_embedded]
     body = list(html)
     if embedded:
         body = [PartPlan("multipart/related", {"type": "text/html"}, subparts=(*html, *embedded))]

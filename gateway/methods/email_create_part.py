@@ -75,10 +75,13 @@ class PartReader:
         header_fields: Callable[..., EncodedFields],
         default_type: str | None = None,
         default_disposition: str | None = None,
+        *,
+        embeds: bool = False,
     ) -> None:
         self._property, self._values, self._faults = property, values, faults
         self._header_fields = header_fields
         self._default_type, self._default_disposition = default_type, default_disposition
+        self._embeds = embeds  # there is HTML that may show a part by its cid
         self._parts = 0
 
     def read(self, given: Mapping[str, Any], *, is_root: bool = False, depth: int = 0) -> PartPlan | None:
@@ -185,7 +188,7 @@ class PartReader:
         disposition, cid, name = given.get("disposition"), given.get("cid"), given.get("name")
         has_own_disposition = "content-disposition" in fields.names
         if disposition is None and self._default_disposition is not None and not has_own_disposition:
-            disposition = "inline" if cid is not None else self._default_disposition
+            disposition = "inline" if self._embeds and cid is not None else self._default_disposition
         octets = [one for lower, one in fields.octets if lower != "content-type"]
         if disposition is not None:
             octets.append(_disposition(disposition, name))
@@ -204,7 +207,7 @@ class PartReader:
             parameters,
             tuple(octets),
             frozenset(fields.names),
-            is_embedded=cid is not None and disposition != "attachment",
+            is_embedded=self._embeds and cid is not None and disposition != "attachment",
             **content,
         )
 
