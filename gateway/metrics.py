@@ -57,6 +57,9 @@ class Metrics:
             ["upstream", "outcome"],
             registry=registry,
         )
+        self._pushes = Counter(
+            "jmap_gateway_push_messages", "Messages to push services by answer", ["answer"], registry=registry
+        )
         self._imap_seconds = Histogram(
             "jmap_gateway_imap_command_seconds",
             "Time of an IMAP command",
@@ -115,6 +118,10 @@ class Metrics:
     def login_done(self, upstream: str, outcome: str) -> None:
         """Count a login: the authenticator's `on_login`."""
         self._logins.labels(upstream, outcome).inc()
+
+    def push_done(self, answer: str) -> None:
+        """Count a push message by what its service answered: the courier's `on_push`."""
+        self._pushes.labels(answer).inc()
 
     def gauge(self, name: str, help_text: str, read: Callable[[], float]) -> None:
         """Show a number that is read when the metrics are: accounts open, octets or rows of the indexes."""

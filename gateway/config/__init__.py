@@ -6,7 +6,7 @@ Rule 2: a secret is a `Secret` from the moment it is read.
 
 from gateway.config.checks import Address, Listen, Network, Security
 from gateway.config.load import ConfigError, Fault, load, public_url
-from gateway.config.sections import Admin, Auth, Config, Http, Limits, Log, Store, Upstream
+from gateway.config.sections import Admin, Auth, Config, Http, Limits, Log, Push, Store, Upstream
 
 __all__ = [
     "Address",
@@ -20,6 +20,7 @@ __all__ = [
     "Listen",
     "Log",
     "Network",
+    "Push",
     "Security",
     "Store",
     "Upstream",

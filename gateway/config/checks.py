@@ -108,6 +108,13 @@ def check_directory(value: Any) -> Path:
     return path
 
 
+def check_contact(value: Any) -> str:
+    text = check_text(value)
+    if not text.startswith(("mailto:", "https://")) or " " in text:
+        raise Wrong(f"{value!r} is no mailto: or https: URL", 'write "mailto:postmaster@example.com"')
+    return text
+
+
 def check_network(value: Any) -> Network:
     try:
         return ipaddress.ip_network(check_text(value), strict=False)

@@ -23,6 +23,7 @@ from gateway.config.together import check_together
 ENVIRONMENT_PREFIX = "JMAP_GATEWAY_"
 NOT_SETTINGS = frozenset({"JMAP_GATEWAY_CONFIG", "JMAP_GATEWAY_PASSWORD"})  # read by the command line
 MAX_SECRET_OCTETS = 65_536  # a password or a key; more is the wrong file
+_SECRETS = {"master_password", "vault_keys"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -105,7 +106,7 @@ def _override(document: dict[str, Any], environ: Mapping[str, str], faults: list
         else:
             key = path[-1]
             twin = key.removesuffix("_file") if key.endswith("_file") else f"{key}_file"
-            if twin == "master_password" or key == "master_password":
+            if {key, twin} & _SECRETS:
                 table.pop(twin, None)  # the environment replaces the file's way of giving this secret
             table[key] = Text(environ[name])
 

@@ -17,6 +17,7 @@ from gateway.config.checks import (
     Listen,
     Network,
     check_address,
+    check_contact,
     check_directory,
     check_domain,
     check_file,
@@ -48,6 +49,7 @@ class Http:
     tls_key: Path | None = _key(check_file, None)
     trusted_proxies: tuple[Network, ...] = _key(check_many(check_network), ())
     cors_origins: tuple[str, ...] = _key(check_many(check_origin), ("*",))
+    event_source_tickets: bool = _key(check_truth, True)  # for browsers' EventSource, which sends no header
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,18 @@ class Limits:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Auth:
     cache_s: int = _key(check_number(0, 3600), 300)  # how long a login is believed before the upstream is asked again
+    vault_keys: Secret | None = _key(check_secret, None)  # a key ring (`auth.vault`); None: one in the data directory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Push:
+    """Push subscriptions (RFC 8620 section 7.2)."""
+
+    allow: tuple[Network, ...] = _key(check_many(check_network), ())  # networks of one's own that may be called
+    ca_file: Path | None = _key(check_file, None)
+    contact: str | None = _key(check_contact, None)
+    max_lifetime_d: int = _key(check_number(2, 90), 7)
+    max_per_login: int = _key(check_number(1, 1000), 20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +133,7 @@ class Config:
     store: Store = Store()
     limits: Limits = Limits()
     auth: Auth = Auth()
+    push: Push = Push()
     log: Log = Log()
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
     strict_using: bool = _key(check_truth, False)
@@ -131,5 +146,6 @@ SECTIONS: Mapping[str, type[Any]] = {
     "store": Store,
     "limits": Limits,
     "auth": Auth,
+    "push": Push,
     "log": Log,
 }

@@ -22,7 +22,6 @@ from gateway.jmap.objects.email import EMAIL
 from gateway.server.upstreams import Provider
 from gateway.sync.imap_backend import ImapBackend
 from gateway.sync.link import Meter
-from gateway.upstream.imap import Credentials
 
 DEFAULT_LIMITS = Limits()
 IDLE_S = 1800.0  # without a request: longer than a mail client waits between two looks
@@ -32,7 +31,7 @@ LOOK_ROUND_S = 30.0
 
 @dataclass(slots=True)
 class _Entry:
-    credentials: Credentials
+    caller: Caller  # as it came last
     used_at_s: float
     opening: asyncio.Task[Mapping[str, Account]] = field(init=False)
     accounts: Mapping[str, Account] | None = None
@@ -40,7 +39,11 @@ class _Entry:
 
 
 class Directory:
-    """Opens and closes accounts. `forget` is called with an account id when its credentials were refused upstream."""
+    """Opens and closes accounts.
+
+    `refused` is called with an account id when its credentials were refused upstream, `brought` with a caller whose
+    credentials are new here. An account for which `is_needed` is not closed.
+    """
 
     def __init__(
         self,
@@ -50,10 +53,13 @@ class Directory:
         uploads: Uploads,
         limits: Limits = DEFAULT_LIMITS,
         meter: Meter | None = None,
-        forget: Callable[[str], None] = lambda _account_id: None,
+        refused: Callable[[str], None] = lambda _account_id: None,
+        brought: Callable[[Caller], None] = lambda _caller: None,
+        is_needed: Callable[[str], bool] = lambda _account_id: False,
     ) -> None:
         self._directory = data_dir / "accounts"
-        self._providers, self._uploads, self._meter, self._forget = providers, uploads, meter, forget
+        self._providers, self._uploads, self._meter = providers, uploads, meter
+        self._refused, self._brought, self._is_needed = refused, brought, is_needed
         self._limits = limits
         self._entries: dict[str, _Entry] = {}
 
@@ -61,10 +67,13 @@ class Directory:
         """Return the accounts of a caller by id, open."""
         entry = self._entries.get(caller.account_id)
         if entry is None:
-            entry = _Entry(caller.credentials, time.monotonic())
+            entry = _Entry(caller, time.monotonic())
             entry.opening = asyncio.create_task(self._open(caller, entry))
             self._entries[caller.account_id] = entry
-        entry.credentials, entry.used_at_s, entry.is_released = caller.credentials, time.monotonic(), False
+            self._brought(caller)
+        elif entry.caller is not caller and entry.caller.credentials != caller.credentials:
+            self._brought(caller)
+        entry.caller, entry.used_at_s, entry.is_released = caller, time.monotonic(), False
         if entry.accounts is None:
             try:
                 entry.accounts = await asyncio.shield(entry.opening)
@@ -73,6 +82,16 @@ class Directory:
                     del self._entries[caller.account_id]
                 raise
         return entry.accounts
+
+    async def opened(self, account_id: str) -> Mapping[str, Account] | None:
+        """Return the accounts that go with this one if they are open; None if not."""
+        caller = self.caller_of(account_id)
+        return await self.accounts_of(caller) if caller is not None else None
+
+    def caller_of(self, account_id: str) -> Caller | None:
+        """Return the caller whose account this is, with the newest credentials, while it is open."""
+        entry = self._entries.get(account_id)
+        return entry.caller if entry is not None else None
 
     def accounts(self) -> list[Account]:
         """Return every account that is open."""
@@ -86,7 +105,7 @@ class Directory:
             for account_id, entry in list(self._entries.items()):
                 if entry.accounts is None:
                     continue
-                if now - entry.used_at_s > IDLE_S:
+                if now - entry.used_at_s > IDLE_S and not self._is_needed(account_id):
                     del self._entries[account_id]
                     await _close(entry)
                 elif now - entry.used_at_s > RELEASE_S and not entry.is_released:
@@ -109,10 +128,10 @@ class Directory:
             path=self._directory / f"{caller.account_id}.db",
             make_backend=lambda account: ImapBackend(
                 account,
-                provider.pool(lambda: entry.credentials),
+                provider.pool(lambda: entry.caller.credentials),
                 max_staleness_s=provider.config.max_staleness_s,
                 meter=self._meter,
-                on_refused=lambda: self._forget(caller.account_id),
+                on_refused=lambda: self._refused(caller.account_id),
             ),
             uploads=self._uploads,
             capabilities={

@@ -7,7 +7,7 @@ import gc
 import logging
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 
@@ -15,15 +15,17 @@ from gateway.account.account import Account
 from gateway.auth.login import Authenticator
 from gateway.auth.userinfo import login_of_token
 from gateway.config import Config
+from gateway.jmap.capability import WEBSOCKET
 from gateway.jmap.dispatch import Dispatcher
 from gateway.jmap.limits import Limits
 from gateway.jmap.method import Registry
-from gateway.methods import register
+from gateway.methods import push_subscription, register
 from gateway.methods.blob_source import open_blob
 from gateway.metrics import Metrics
 from gateway.secret import Secret
 from gateway.server.directory import Directory
 from gateway.server.meter import SyncMeter
+from gateway.server.push import Push, pushing
 from gateway.server.upstreams import Provider, providers, upstream_login
 from gateway.store.sqlite import SqliteStore
 from gateway.store.uploads import Uploads
@@ -70,19 +72,23 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
             lifetime_s=config.limits.upload_lifetime_h * 3600,
             quota_octets=config.limits.upload_quota,
         )
-        async with aiohttp.ClientSession() as http:
+        async with AsyncExitStack() as stack:
+            http = await stack.enter_async_context(aiohttp.ClientSession())
             authenticator = await _authenticator(config, upstreams, store, metrics, http)
-            directory = Directory(
+            push = await stack.enter_async_context(pushing(config, store, upstreams, authenticator, metrics))
+            directory = push.directory = Directory(
                 data_dir=config.store.data_dir,
                 providers=upstreams,
                 uploads=uploads,
                 limits=Limits(**config.limits.core()),
                 meter=SyncMeter(metrics),
-                forget=authenticator.forget,
+                refused=push.refused,
+                brought=push.brought,
+                is_needed=push.bus.is_listened,
             )
             metrics.gauge("accounts_open", "Accounts that are open", lambda: len(directory.accounts()))
             metrics.gauge("index_octets", "Size of the open indexes", lambda: _index_octets(directory.accounts()))
-            site = _site(config, metrics, authenticator, directory)
+            site = _site(config, metrics, authenticator, directory, push)
             tls = None
             if config.http.tls_cert is not None and config.http.tls_key is not None:
                 tls = tls_context(config.http.tls_cert, config.http.tls_key)
@@ -93,6 +99,7 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
             )
             chores = [asyncio.create_task(directory.close_idle()), asyncio.create_task(_sweep_uploads(uploads))]
             try:
+                await push.start()
                 await admin.start()
                 address = await public.start()
                 reasons.clear()
@@ -103,6 +110,7 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
                     chore.cancel()
                 await asyncio.gather(*chores, return_exceptions=True)
                 await public.stop()
+                await push.aclose()
                 await authenticator.aclose()
                 await directory.aclose()
                 await admin.stop()
@@ -134,20 +142,30 @@ async def _authenticator(
     )
 
 
-def _site(config: Config, metrics: Metrics, authenticator: Authenticator, directory: Directory) -> Site:
+def _site(config: Config, metrics: Metrics, authenticator: Authenticator, directory: Directory, push: Push) -> Site:
     limits = Limits(**config.limits.core())
     registry = Registry()
     register(registry)
+    push_subscription.register(registry, push.subscriptions)
+    # Capabilities that bring no methods.
+    told = (WEBSOCKET, *push.capabilities())
     return Site(
         public_url=config.http.public_url,
         authenticator=authenticator,
         accounts_of=directory.accounts_of,
-        dispatcher=Dispatcher(registry, limits, strict_using=config.strict_using, on_call=metrics.method_done),
+        dispatcher=Dispatcher(
+            registry, limits, strict_using=config.strict_using, on_call=metrics.method_done, capabilities=told
+        ),
         limits=limits,
         open_blob=open_blob,
         metrics=metrics,
         proxies=Proxies(config.http.trusted_proxies),
         cors_origins=config.http.cors_origins,
+        extra_capabilities=push.capabilities(),
+        bus=push.bus,
+        tickets=push.tickets,
+        opened=directory.opened,
+        streams=push.streams,
     )
 
 
