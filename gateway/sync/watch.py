@@ -36,9 +36,7 @@ RENEW_S = 300.0  # a look at all mailboxes, which also keeps NATs from dropping 
 PROVEN_S = 60.0  # for so long after a look a silent connection is believed; a request then begins the next look
 SWEEP_S = 5.0  # between looks where nothing tells of changes in all mailboxes
 SWEEP_SHARE = 0.1  # of the time at most goes into those looks, if they take long
-# Without news: a last look, for Dovecot 2.3 may lose the RENAME of a mailbox it told of before; then the index lets
-# go of its connections, which come back in a millisecond.
-QUIET_S = 20.0
+QUIET_S = 20.0  # without news: a last look, then the index lets go of its connections (they come back in a millisecond)
 RETRY_FIRST_S = 1.0
 RETRY_LIMIT_S = 300.0
 LIVED_S = 30.0  # listening for so long makes earlier failures forgotten
@@ -123,8 +121,8 @@ class Watcher:
             begun = time.monotonic()
             self._retry.clear()
             try:
-                if self._link.may_listen:
-                    await self._listen()
+                while self._link.may_listen and await self._listen():
+                    pass
                 await self._look_only()
             except ImapError as error:
                 log.info("watching was interrupted", extra={"error": type(error).__name__, "code": error.code})
@@ -136,19 +134,20 @@ class Watcher:
                 async with asyncio.timeout(wait_s):
                     await self._retry.wait()
 
-    async def _listen(self) -> None:
-        """Listen until something fails; return if the server offers nothing to listen to."""
+    async def _listen(self) -> bool:
+        """Listen until something fails; return whether to go on with another connection, else nothing is offered."""
         async with self._link.listening() as connection:
             facts = await self._link.facts()
             if "NOTIFY" in facts.capabilities and facts.tier is not Tier.NEITHER:
                 news = News(clock=time.monotonic)
                 self._attach(connection, news)
-                if await _set_notify(connection):
-                    await self._follow_notify(connection, news)
+                if await _set_notify(connection) and await self._follow_notify(connection, news):
+                    return True
             if "IDLE" in facts.capabilities or "IMAP4REV2" in facts.capabilities:
                 news = News(clock=time.monotonic, selected="INBOX")
                 self._attach(connection, news)
                 await self._follow_idle(connection, news)
+        return False
 
     def _attach(self, connection: Connection, news: News) -> None:
         def hear(event: object) -> None:
@@ -158,7 +157,11 @@ class Watcher:
 
         connection.on_unsolicited, connection.on_closed = hear, news.end
 
-    async def _follow_notify(self, connection: Connection, news: News) -> None:
+    async def _follow_notify(self, connection: Connection, news: News) -> bool:
+        """Listen until something fails, or until another connection would hear more: then return True.
+
+        Dovecot 2.3 does not tell of the RENAME of a mailbox that came after NOTIFY, once its STATUS was asked.
+        """
         self._link.share(connection)
         self._news = news
         news.want_sweep()
@@ -167,12 +170,14 @@ class Watcher:
                 if news.has_overflown:
                     news.has_overflown = False
                     if not await _set_notify(connection):
-                        return
+                        return False
                     news.want_sweep()
                 was_look = news.is_sweep_due
                 await self._work_off(news)
                 if await _come(news, QUIET_S):
                     continue
+                if news.has_tree_changed:
+                    return True
                 if not was_look:
                     news.want_sweep()
                     continue

@@ -36,6 +36,7 @@ class News:
         self.is_sweep_due = False  # a look at all mailboxes
         self._heard, self._since_s = 0, clock()
         self.has_come = asyncio.Event()
+        self.has_tree_changed = False
         self.has_overflown = False  # the server has stopped telling (NOTIFICATIONOVERFLOW)
         self.ended: ImapError | None = None
 
@@ -59,6 +60,7 @@ class News:
             case StatusChanged(name, items):
                 self.tell(name, items)
             case Listed():
+                self.has_tree_changed = True
                 self.want_sweep()
             case Exists() | Expunged() | Vanished() | Message():
                 if self._selected is not None:

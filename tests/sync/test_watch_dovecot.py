@@ -10,6 +10,7 @@ import pytest
 
 from gateway.account.account import Account
 from gateway.account.records import Applied, EmailRow, Need
+from gateway.sync import watch
 from tests.sync.conftest import OpenAccount
 from tests.upstreams.upstream import Upstream, expect_ok
 
@@ -43,8 +44,11 @@ class Follower:
             await asyncio.sleep(0.01)
 
 
-async def test_everything_that_another_client_does_is_told(upstream: Upstream, open_account: OpenAccount) -> None:
+async def test_everything_that_another_client_does_is_told(
+    upstream: Upstream, open_account: OpenAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In the INBOX and elsewhere: new mail, flags, expunges, moves, new mailboxes, renames."""
+    monkeypatch.setattr(watch, "QUIET_S", 1.0)
     login = upstream.fresh_login()
     other = f"{upstream.prefix}Other"
     with upstream.imap(login) as imap:
