@@ -84,14 +84,14 @@ def prepare(
     for _, message in sorted(places, key=_by_age):
         if message.email_id not in known:
             first.setdefault(message.email_id, message)
-    newcomers = [Newcomer(message.email_id, message.thread_id, message.header) for message in first.values()]
+    newcomers = [Newcomer(*message[5:]) for message in first.values()]
     assigned = assign(connection, newcomers, numbers.thread)
     numbers.thread += len(assigned.created)
     seen_threads: set[int] = set()
     fresh: dict[str, tuple[int, int, int]] = {}  # id -> (num, thread, keywords) of those written whole
     num = numbers.email
     for thread, message in zip(assigned.threads, first.values(), strict=True):
-        _, sent_flags, _, received, size, id, _, header = message
+        _, sent_flags, _, received, size, id, _, header, _ = message
         known[id] = num
         flagset = flags.get(sent_flags)
         at = seq if times[id] == 1 and not flagset.is_deleted else 0
@@ -107,7 +107,7 @@ def prepare(
     out.new_emails = len(fresh)
     out.reborn = died.keys() & fresh.keys()
     for mailbox, message in places:
-        uid, sent_flags, modseq, received, _, id, _, _ = message
+        uid, sent_flags, modseq, received, _, id, _, _, _ = message
         row = fresh.get(id)
         if row is not None:
             out.locations.append((mailbox, uid, row[0], flags.get(sent_flags).num, modseq))

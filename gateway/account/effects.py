@@ -131,8 +131,23 @@ def _agree_on_keywords(connection: sqlite3.Connection, flags: FlagSets) -> None:
         )
 
 
-def settle_threads(connection: sqlite3.Connection, joined: set[int], seq: int, now_s: int) -> Effects:
-    """Bring Threads and their tombstones in line: those `joined`, and those that changed emails belong to."""
+def settle_threads(
+    connection: sqlite3.Connection, joined: set[int], seq: int, now_s: int, *, is_plain: bool = False
+) -> Effects:
+    """Bring Threads and their tombstones in line: those `joined`, and those that changed emails belong to.
+
+    `is_plain`: no email changed.
+    """
+    if is_plain:
+        updated = 0
+        if joined:
+            updated = connection.execute(
+                "UPDATE thread SET updated_seq = ? WHERE is_visible AND num IN (SELECT value FROM json_each(?))",
+                (seq, json_of(joined)),
+            ).rowcount
+        if updated == len(joined):  # else one of them comes back to light
+            return Effects(updated)
+        connection.execute("DELETE FROM temp.changed")
     connection.execute("DELETE FROM temp.involved")
     connection.execute("INSERT INTO temp.involved SELECT value FROM json_each(?)", (json_of(joined),))
     connection.execute("INSERT OR IGNORE INTO temp.involved SELECT thread FROM temp.changed WHERE kind <> 'u'")

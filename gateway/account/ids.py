@@ -56,10 +56,17 @@ def email_id(
     if gmail_id:
         return digest_id("M", "gmail", gmail_id)
     if guid:
-        return digest_id("M", "guid", guid)
+        return guid_email_id(guid)
     if fields is None:
         raise ValueError("an email needs an identity")
     return digest_id("M", "fields", *fields)
+
+
+def guid_email_id(guid: str) -> str:
+    """Return the id of an Email by Dovecot's X-GUID."""
+    octets = guid.encode("utf-8", "surrogatepass")
+    digest = blake2b(b"4:guid%d:%b" % (len(octets), octets), digest_size=DIGEST_OCTETS).digest()  # as `digest` has it
+    return "M" + digest.translate(_DIGITS).decode()
 
 
 def thread_id(*, threadid: str | None = None, gmail_id: str | None = None) -> str | None:

@@ -56,6 +56,7 @@ class NewMessage(NamedTuple):
     email_id: str
     thread_id: str | None  # the upstream's THREADID or X-GM-THRID, as a JMAP id; None: computed by the index
     header: bytes  # the raw header fields that a Summary is made of; a wider block will do
+    links: Sequence[bytes] | None = None  # `thread_links` of the header, where they are made already
 
 
 class FlagChange(NamedTuple):

@@ -142,6 +142,14 @@ class Snapshot:
             out.setdefault(email_id, []).append(Location(mailbox_ids[mailbox], uid))
         return out
 
+    def has_locations(self, mailbox_id: str) -> bool:
+        """Tell whether anything is known of a mailbox's messages, the shelf included."""
+        (has_any,) = self.connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM location WHERE mailbox = (SELECT num FROM mailbox WHERE id = ?))",
+            (mailbox_id,),
+        ).fetchone()
+        return bool(has_any)
+
     def uids(self, mailbox_id: str) -> list[tuple[int, int]]:
         """Return the known uids of a mailbox as sorted, inclusive ranges; the shelf left out. Slow: see `read`."""
         count, low, high = self.connection.execute(

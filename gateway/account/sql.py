@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 # Rows of one INSERT: few sizes, so that their statements stay in the connection's cache.
-_CHUNKS = (200, 50, 10, 1)
+_CHUNKS = (500, 100, 20, 5, 1)
 
 
 @lru_cache(maxsize=128)

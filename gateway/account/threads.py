@@ -24,6 +24,7 @@ class Newcomer(NamedTuple):
     email_id: str
     thread_id: str | None  # as the upstream says
     header: bytes
+    links: Sequence[bytes] | None  # of the header, where they are made
 
 
 class Assigned(NamedTuple):
@@ -41,8 +42,11 @@ def link_hash(digest: bytes) -> int:
 
 def assign(connection: sqlite3.Connection, newcomers: Sequence[Newcomer], next_num: int) -> Assigned:
     """Give each newcomer its Thread, in the order given (oldest first); new Threads are numbered from `next_num`."""
-    nothing: list[bytes] = []
-    linked = [thread_links(header) if told is None else nothing for _, told, header in newcomers]
+    nothing: Sequence[bytes] = ()
+    linked = [
+        (thread_links(header) if links is None else links) if told is None else nothing
+        for _, told, header, links in newcomers
+    ]
     # Answers repeat the ids of what they answer: each is digested once.
     digests = {link: link_digest(link) for link in set().union(*linked)}
     links = _known_links(connection, digests)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from gateway.account import counts, tree
 from gateway.account.arrivals import Arrivals, Numbers, Place, prepare
 from gateway.account.digest import digest_emails
-from gateway.account.effects import note_before, settle_emails, settle_threads
+from gateway.account.effects import Effects, note_before, settle_emails, settle_threads
 from gateway.account.flags import FlagSets
 from gateway.account.journal import STATE_TYPES, StateType, forget_tombstones
 from gateway.account.pack import pack_preview, pack_structure
@@ -82,8 +82,6 @@ class Writer:
 
     def _apply_mail(self, batch: Batch, seq: int, now_s: int) -> set[StateType]:
         connection = self._connection
-        for table in SCRATCH_TABLES:
-            connection.execute(f"DELETE FROM temp.{table}")
         before = tree.shown(connection)
         old_trash = tree.trash_of(connection)
         gone = tree.put_facts(connection, batch.mailboxes, seq) if batch.mailboxes is not None else []
@@ -96,19 +94,15 @@ class Writer:
             if delta.shelves:
                 self._shelve(num)
         arrivals = prepare(connection, self._flags, places, self._numbers, seq) if places else Arrivals()
-        changes = [self._flag_changes(delta) for _, delta in deltas]
-        self._touch(arrivals, deltas, changes, gone)
-        note_before(connection)
-        if not batch.is_bulk:
-            self._involve(row[2] for row in arrivals.emails)
-            counts.tally(connection, old_trash, -1)
-        arrivals.write(connection)
-        self._move(deltas, changes, gone)
-        emails = settle_emails(connection, self._flags, seq, now_s)
-        if not batch.is_bulk:
-            counts.tally(connection, trash, 1)
-            counts.settle(connection)
-        threads = settle_threads(connection, arrivals.joined, seq, now_s)
+        # Most batches of a first indexing bring new emails and nothing else: those are written, and there is no more
+        # to it but to note which Threads they joined.
+        is_plain = batch.is_bulk and not gone and not arrivals.touched and all(map(_only_brings, batch.deltas))
+        emails = Effects()
+        if is_plain:
+            arrivals.write(connection)
+        else:
+            emails = self._apply_effects(batch, deltas, arrivals, gone, (old_trash, trash), seq, now_s)
+        threads = settle_threads(connection, arrivals.joined, seq, now_s, is_plain=is_plain)
         tree.drop(connection, gone, seq, now_s)
         self._mark(batch, deltas, trash, is_trash_new=trash != old_trash)
         self._add_meta("emails", arrivals.new_emails + emails.created - emails.destroyed)
@@ -122,6 +116,34 @@ class Writer:
         if is_mailbox_changed:
             touched.add("Mailbox")
         return touched
+
+    def _apply_effects(
+        self,
+        batch: Batch,
+        deltas: Sequence[_Delta],
+        arrivals: Arrivals,
+        gone: list[int],
+        trashes: tuple[int, int],
+        seq: int,
+        now_s: int,
+    ) -> Effects:
+        """Write what arrives and change what is there; `trashes` are the trash before and now."""
+        connection = self._connection
+        for table in SCRATCH_TABLES:
+            connection.execute(f"DELETE FROM temp.{table}")
+        changes = [self._flag_changes(delta) for _, delta in deltas]
+        self._touch(arrivals, deltas, changes, gone)
+        note_before(connection)
+        if not batch.is_bulk:
+            self._involve(row[2] for row in arrivals.emails)
+            counts.tally(connection, trashes[0], -1)
+        arrivals.write(connection)
+        self._move(deltas, changes, gone)
+        effects = settle_emails(connection, self._flags, seq, now_s)
+        if not batch.is_bulk:
+            counts.tally(connection, trashes[1], 1)
+            counts.settle(connection)
+        return effects
 
     def _shelve(self, mailbox: int) -> None:
         (lowest,) = self._connection.execute("SELECT min(uid) FROM location WHERE mailbox = ?", (mailbox,)).fetchone()
@@ -245,8 +267,17 @@ class Writer:
             self._connection.execute("UPDATE meta SET value = value + ? WHERE key = ?", (value, key))
 
 
+def _only_brings(delta: MailboxDelta) -> bool:
+    """Tell whether nothing of a delta can concern what is in the index."""
+    return not (delta.flagged or delta.vanished or delta.shelves or delta.clears_shelf)
+
+
 def _places(deltas: Sequence[_Delta]) -> list[Place]:
     """Return the new places as the rest of the batch leaves them: last told, with their last flags, still there."""
+    if len(deltas) == 1 and _only_brings(deltas[0].delta):
+        mailbox, delta = deltas[0]
+        if len({message.uid for message in delta.arrived}) == len(delta.arrived):
+            return [(mailbox, message) for message in delta.arrived]
     places = {(num, message.uid): message for num, delta in deltas for message in delta.arrived}
     if not places:
         return []

@@ -8,9 +8,11 @@ Rule 2: this runs once for every message of a first indexing: measure before you
 from __future__ import annotations
 
 import re
+from binascii import a2b_qp
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TypeVar
+from unicodedata import normalize
 
 from gateway.message.subject import thread_subject
 from gateway.message.summary import Summary, summarize, text_of
@@ -22,11 +24,20 @@ MAX_LAST_REFERENCES = 28
 MAX_SUBJECTS = 2_048  # encoded ones remembered: answers repeat them, and they take long to read
 
 # A field's name begins a line; its value goes on over folded lines; the third group is empty where a bare CR or LF
-# makes the end of the value a matter of interpretation.
-_FIELDS = re.compile(rb"\n([MmIiRrSs][A-Za-z-]*+)[ \t]*+:([^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*+)(?=(\r\n|))").findall
-_MESSAGE_ID, _IN_REPLY_TO, _REFERENCES, _SUBJECT = b"message-id", b"in-reply-to", b"references", b"subject"
+# makes the end of the value a matter of interpretation. The fourth is an empty line: there a header ends.
+_FIELDS = re.compile(
+    rb"\n(?:([MmIiRrSs][A-Za-z-]*+)[ \t]*+:([^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*+)(?=(\r\n|))|(\r?\n))"
+).findall
+_OWN, _REPLIED, _REFERENCES, _SUBJECT, _OTHER = range(5)
+_SLOTS = {b"message-id": _OWN, b"in-reply-to": _REPLIED, b"references": _REFERENCES, b"subject": _SUBJECT}
+_SLOTS_AS_WRITTEN = {
+    b"Message-ID": _OWN, b"Message-Id": _OWN, b"In-Reply-To": _REPLIED, b"References": _REFERENCES,
+    b"Subject": _SUBJECT,
+}  # fmt: skip
+_ONE_WORD = re.compile(rb" ?=\?utf-8\?q\?([!->@-~]*+)\?=", re.IGNORECASE).fullmatch  # by far the most frequent
 _IDS = re.compile(rb"<([!#-'*-;=?-\[\]-~]++)>").findall
 _ONLY_IDS = re.compile(rb"(?:\s*+<[!#-'*-;=?-\[\]-~]++>)++\s*+").fullmatch
+_ONE_ID = re.compile(rb" ?<([!#-'*-;=?-\[\]-~]++)>").fullmatch
 
 
 def thread_links(block: bytes) -> list[bytes]:
@@ -35,35 +46,30 @@ def thread_links(block: bytes) -> list[bytes]:
     Ids are those of References, In-Reply-To and Message-ID, the subject as `thread_subject` leaves it, all in UTF-8.
     One may come twice.
     """
-    lines = b"\n" + block
-    if b"\0" in block or b"\n\n" in lines or lines.find(b"\n\r\n") not in (len(lines) - 3, -1):
+    if b"\0" in block:
         return links_of(summarize(block))
-    own = replied = references = subject = b""
-    for name, value, end in _FIELDS(lines):
-        if not end:
+    values = [b""] * 5
+    for name, value, is_whole, is_end in _FIELDS(b"\n" + block):
+        if is_end:
+            break
+        if not is_whole:
             return links_of(summarize(block))
-        name = name.lower()
-        if name == _SUBJECT:
-            subject = value
-        elif name == _MESSAGE_ID:
-            own = value
-        elif name == _IN_REPLY_TO:
-            replied = value
-        elif name == _REFERENCES:
-            references = value
-    if replied and replied.strip() in references:
-        replied = b""  # most often the last of References
-    for value in (own, replied, references):
-        if value and _ONLY_IDS(value) is None:
-            return links_of(summarize(block))
+        slot = _SLOTS_AS_WRITTEN.get(name)
+        values[_SLOTS.get(name.lower(), _OTHER) if slot is None else slot] = value
+    own, replied, references, subject, _ = values
     if b"=?" in subject or not subject.isascii():
         tail = _subject(subject)
     elif b":" in subject or b"[" in subject or b")" in subject:
         tail = b"\0" + thread_subject(subject.decode()).encode()
     else:
         tail = b"\0" + b"".join(subject.split()).lower()
-    if not references:
-        return [id + tail for id in [*_IDS(replied)[:MAX_FIRST_REFERENCES], *_IDS(own)[:1]]]
+    if not references and not replied and (one := _ONE_ID(own)) is not None:
+        return [one[1] + tail]
+    if replied and replied.strip() in references:
+        replied = b""  # most often the last of References
+    for value in (own, replied, references):
+        if value and _ONLY_IDS(value) is None:
+            return links_of(summarize(block))
     return [id + tail for id in _chosen(_IDS(references), _IDS(replied), _IDS(own))]
 
 
@@ -78,6 +84,8 @@ _Id = TypeVar("_Id", bytes, str)
 
 
 def _chosen(references: Sequence[_Id], replied: Sequence[_Id], own: Sequence[_Id]) -> list[_Id]:
+    if len(references) <= MAX_FIRST_REFERENCES + MAX_LAST_REFERENCES and len(replied) <= 1:
+        return list(references) + list(replied) + list(own[:1])
     if len(references) > MAX_FIRST_REFERENCES + MAX_LAST_REFERENCES:
         references = list(references[:MAX_FIRST_REFERENCES]) + list(references[-MAX_LAST_REFERENCES:])
     return list(references) + list(replied[:MAX_FIRST_REFERENCES]) + list(own[:1])
@@ -86,5 +94,13 @@ def _chosen(references: Sequence[_Id], replied: Sequence[_Id], own: Sequence[_Id
 @lru_cache(MAX_SUBJECTS)
 def _subject(value: bytes) -> bytes:
     """Return NUL and the subject of a value that has to be decoded."""
+    if (one := _ONE_WORD(value)) is not None:
+        try:
+            decoded = a2b_qp(one[1], header=True).decode()
+        except UnicodeDecodeError:
+            pass
+        else:
+            if decoded.isprintable():
+                return b"\0" + thread_subject(normalize("NFC", decoded)).encode()
     text = value.decode("latin-1").replace("\r\n ", " ").replace("\r\n\t", "\t")
     return b"\0" + thread_subject(text_of(text)).encode("utf-8", "surrogatepass")

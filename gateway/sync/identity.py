@@ -13,6 +13,7 @@ from enum import Enum
 from gateway.account import ids
 from gateway.account.records import NewMessage
 from gateway.message.headers import parse_fields
+from gateway.message.threadkeys import thread_links
 from gateway.upstream.imap import Message
 
 HEADER_FIELDS = "DATE FROM SENDER REPLY-TO TO CC BCC SUBJECT MESSAGE-ID IN-REPLY-TO REFERENCES"
@@ -45,6 +46,8 @@ def light_items(identity: Identity, *, has_modseq: bool) -> str:
 
 def reader(identity: Identity) -> Callable[[Message], NewMessage]:
     """Return the function that turns a response to `light_items` into what the index takes."""
+    if identity is Identity.GUID:
+        return _read_with_guid
 
     def read(message: Message) -> NewMessage:
         block = message.sections.get("HEADER.FIELDS") or b""
@@ -60,15 +63,11 @@ def reader(identity: Identity) -> Callable[[Message], NewMessage]:
         )
 
     def email_id(message: Message, block: bytes) -> str:
-        if identity is Identity.GUID and message.x_guid:
-            return ids.email_id(guid=message.x_guid)
         if identity is Identity.OBJECTID and message.emailid:
             return ids.email_id(emailid=message.emailid)
         if identity is Identity.GMAIL and message.emailid:
             return ids.email_id(gmail_id=message.emailid)
-        fields = {name.lower(): value for name, value in reversed(parse_fields(block)) if name.lower() in _IDENTIFYING}
-        raw = [fields.get(name, b"").strip() for name in _IDENTIFYING]
-        return ids.email_id(fields=[*raw, str(message.internaldate_s), str(message.size)])
+        return _id_of_fields(message, block)
 
     def thread_id(message: Message) -> str | None:
         if identity is Identity.OBJECTID:
@@ -76,3 +75,26 @@ def reader(identity: Identity) -> Callable[[Message], NewMessage]:
         return ids.thread_id(gmail_id=message.threadid) if identity is Identity.GMAIL else None
 
     return read
+
+
+def _read_with_guid(message: Message) -> NewMessage:
+    """Do it for the server that many have: a first indexing waits for this."""
+    block = message.sections.get("HEADER.FIELDS") or b""
+    guid = message.x_guid
+    return NewMessage(
+        message.uid,
+        message.flags,
+        message.modseq,
+        message.internaldate_s,
+        message.size,
+        ids.guid_email_id(guid) if guid else _id_of_fields(message, block),
+        None,
+        block,
+        thread_links(block),
+    )
+
+
+def _id_of_fields(message: Message, block: bytes) -> str:
+    fields = {name.lower(): value for name, value in reversed(parse_fields(block)) if name.lower() in _IDENTIFYING}
+    raw = [fields.get(name, b"").strip() for name in _IDENTIFYING]
+    return ids.email_id(fields=[*raw, str(message.internaldate_s), str(message.size)])

@@ -2,7 +2,7 @@
 
 Rule 1: nothing is kept that was not in the response: absent numbers are 0, absent texts None, and `has` tells which
     items there were.
-Rule 2: it stays cheap: plain slots, no tree but BODYSTRUCTURE's and those of unknown items.
+Rule 2: it stays cheap: only what was there is set, no tree but BODYSTRUCTURE's and those of unknown items.
 """
 
 from __future__ import annotations
@@ -33,44 +33,29 @@ class Has(IntFlag):
 class Message:
     """The items of one FETCH response (RFC 9051 section 7.5.2). Mutable only while it is parsed."""
 
-    __slots__ = (
-        "binary",
-        "binary_sizes",
-        "bodystructure",
-        "emailid",
-        "flags",
-        "has",
-        "internaldate_s",
-        "modseq",
-        "other",
-        "preview",
-        "sections",
-        "seq",
-        "size",
-        "threadid",
-        "uid",
-        "x_guid",
-    )
+    # Defaults of the class, not slots: most messages have seven of these, and setting the rest takes as long as reading
+    # the response.
+    has = 0  # bits of `Has`
+    uid = 0
+    flags: tuple[str, ...] = ()
+    modseq = 0
+    internaldate_s = 0  # seconds since 1970, UTC
+    size = 0
+    x_guid: str | None = None
+    emailid: str | None = None  # EMAILID, else X-GM-MSGID; THREADID, else X-GM-THRID, below
+    threadid: str | None = None
+    # By the section as asked, upper case and without the origin: "" the whole message, "HEADER", "1.2", "1.MIME";
+    # "HEADER.FIELDS" for any list of fields, "HEADER.FIELDS.NOT" likewise. None: the server said NIL.
+    # Shared by all messages without such items, as the mappings below are: never written to.
+    sections: Mapping[str, bytes | None] = {}  # never written to
+    binary: Mapping[str, bytes | None] = {}  # BINARY[1.2]: "1.2" -> decoded octets
+    binary_sizes: Mapping[str, int] = {}  # BINARY.SIZE[1.2]
+    bodystructure: Any = None  # the lexed tree; see `structure()`
+    preview: str | None = None
+    other: Mapping[str, Any] = {}  # any further item, lexed: "ENVELOPE", "SAVEDATE", …
 
     def __init__(self, seq: int) -> None:
         self.seq = seq
-        self.has = 0  # bits of `Has`
-        self.uid = 0
-        self.flags: tuple[str, ...] = ()
-        self.modseq = 0
-        self.internaldate_s = 0  # seconds since 1970, UTC
-        self.size = 0
-        self.x_guid: str | None = None
-        self.emailid: str | None = None  # EMAILID, else X-GM-MSGID; THREADID, else X-GM-THRID, below
-        self.threadid: str | None = None
-        # By the section as asked, upper case and without the origin: "" the whole message, "HEADER", "1.2", "1.MIME";
-        # "HEADER.FIELDS" for any list of fields, "HEADER.FIELDS.NOT" likewise. None: the server said NIL.
-        self.sections: Mapping[str, bytes | None] = _NOTHING
-        self.binary: Mapping[str, bytes | None] = _NOTHING  # BINARY[1.2]: "1.2" -> decoded octets
-        self.binary_sizes: Mapping[str, int] = _NO_SIZES  # BINARY.SIZE[1.2]
-        self.bodystructure: Any = None  # the lexed tree; see `structure()`
-        self.preview: str | None = None
-        self.other: Mapping[str, Any] = _NO_ITEMS  # any further item, lexed: "ENVELOPE", "SAVEDATE", …
 
     def structure(self) -> Structure | None:
         """Parse BODYSTRUCTURE; None when there was none or it makes no sense."""
@@ -78,9 +63,3 @@ class Message:
 
     def __repr__(self) -> str:
         return f"<Message uid={self.uid} {Has(self.has)!r}>"
-
-
-# Shared by all messages without such items: never written to.
-_NOTHING: dict[str, bytes | None] = {}
-_NO_SIZES: dict[str, int] = {}
-_NO_ITEMS: dict[str, Any] = {}

@@ -1,6 +1,7 @@
 """What a whole response means (RFC 9051 section 7): octets to values. Pure.
 
-Rule 1: FETCH is the hot path: one regex alternation reads an item and its value; only odd values go through the lexer.
+Rule 1: FETCH is the hot path: one regex reads what an indexing asks for, or one alternation an item and its value;
+    only odd values go through the lexer.
 Rule 2: a response that cannot be read raises `Malformed`; nothing is guessed.
 Rule 3: caches are bounded: a hostile server can fill one, not grow it.
 """
@@ -170,8 +171,42 @@ def is_fetch(raw: bytes) -> bool:
     return raw.find(b" FETCH (", 2, 24) > 0 or _FETCH.match(raw) is not None
 
 
+# What an indexing asks for, in the order it asks: one match for all of it is three times as fast as one for each item.
+_WHOLE = re.compile(
+    rb"\* (\d{1,20}) FETCH \(UID (\d{1,20}) FLAGS \(([^()\"{]*+)\)(?: MODSEQ \((\d{1,20})\))?"
+    rb" INTERNALDATE \"([^\"\\]*+)\" RFC822\.SIZE (\d{1,20})(?: X-GUID (?!NIL )([^\s()\"\\{]++))?"
+    rb"(?: EMAILID \(([^\s()]++)\) THREADID \(([^\s()]++)\))? BODY\[([^\]\"{]*+)\] \{(\d{1,10})\}\r\n"
+)
+
+
 def parse_fetch(raw: bytes) -> Message:
     """Read `* n FETCH (…)` or raise Malformed."""
+    whole = _WHOLE.match(raw)
+    if whole is None or not raw.endswith(b")") or len(raw) - whole.end() - 1 != int(whole[11]):
+        return _parse_fetch(raw)
+    seq, uid, flags, modseq, date, size, guid, emailid, threadid, section, _ = whole.groups()
+    message = Message(int(seq))
+    message.uid = int(uid)
+    message.flags = _flag_lists.get(flags) or _flag_list(flags)
+    message.internaldate_s = parse_internaldate(date)
+    message.size = int(size)
+    message.sections = {_section_names.get(section) or _section_name(section): raw[whole.end() : -1]}
+    has = _UID | _FLAGS | _DATE | _SIZE | _SECTION
+    if modseq is not None:
+        message.modseq = int(modseq)
+        has |= _MODSEQ
+    if guid is not None:
+        message.x_guid = guid.decode("latin-1")
+        has |= _IDENTITY
+    if emailid is not None:
+        message.emailid, message.threadid = emailid.decode("latin-1"), threadid.decode("latin-1")
+        has |= _IDENTITY
+    message.has = has
+    return message
+
+
+def _parse_fetch(raw: bytes) -> Message:
+    """Do what `parse_fetch` does, item by item."""
     head = _FETCH.match(raw)
     if head is None:
         raise Malformed("not a FETCH response")

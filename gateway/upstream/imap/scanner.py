@@ -27,11 +27,11 @@ OpenLiteral = Callable[[bytes, int], LiteralSink | None]  # (the line up to the 
 
 _LITERAL = re.compile(rb"(?:^|[ (])~?\{(\d{1,12})\+?\}$")
 _STATUS = re.compile(rb"\* (?:OK|NO|BAD|BYE|PREAUTH)\b", re.IGNORECASE)
-_FETCH = re.compile(rb"\* \d+ FETCH \(")
+_MESSAGE = re.compile(rb"\* \d{1,10} FETCH \([^{\r\n]{1,2000}+(?<= )\{(\d{1,4})\}\r\n")
 _UIDS = re.compile(rb"\* (?:SEARCH|SORT|ESEARCH|VANISHED|THREAD) ", re.IGNORECASE)
 _TAIL = 24  # octets in which a literal's announcement fits
 _BRACE = 0x7D
-_LF, _SPACE = 0x0A, 0x20
+_LF = 0x0A
 
 
 class Scanner:
@@ -63,18 +63,23 @@ class Scanner:
 
     def _scan(self, data: bytes, start: int, out: list[bytes]) -> int:
         """Cut whole responses out of `data`; keep the beginning of the last. Return where to resume."""
-        find = data.find
+        find, message = data.find, _MESSAGE.match
         pos = start
-        while (end := find(b"\r\n", pos)) >= 0:
+        while True:
+            # By far the most frequent: one small literal, and the end behind it.
+            while pos == start and (match := message(data, start)) is not None:
+                after = match.end() + int(match[1])
+                if data[after : after + 3] != b")\r\n":
+                    break
+                out.append(data[start : after + 1])
+                start = pos = after + 3
+            end = find(b"\r\n", pos)
+            if end < 0:
+                break
             if end - pos > MAX_LINE_OCTETS:
                 _check_line(data[start : start + 16], end - pos)
             if end > pos and data[end - 1] == _BRACE:
-                brace = data.rfind(b"{", pos, end)
-                digits = data[brace + 1 : end - 1]
-                if brace > pos and digits.isdigit() and _FETCH.match(data, start) and data[brace - 1] == _SPACE:
-                    octets: int | None = int(digits[:13])  # by far the most frequent
-                else:
-                    octets = _announced(data[start : start + 16], data[max(pos, end - _TAIL) : end])
+                octets = _announced(data[start : start + 16], data[max(pos, end - _TAIL) : end])
                 if octets is not None:
                     after = end + 2 + octets
                     if octets < LARGE_LITERAL_OCTETS and after <= len(data):
