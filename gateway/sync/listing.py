@@ -29,7 +29,6 @@ MAX_SORT_ORDER = 2**31 - 1  # RFC 8621 section 2
 MAX_ASKED_AT_ONCE = 256  # mailboxes that are asked about side by side: bounds the tasks of a first contact
 
 T = TypeVar("T")
-_Key = tuple[str, int | None]  # path and UIDVALIDITY
 
 
 class Lister:
@@ -38,8 +37,9 @@ class Lister:
     def __init__(self, link: Link, sort_orders: SortOrders | None = None) -> None:
         self._link, self._store = link, sort_orders
         self._stored: dict[str, int] | None = None
-        self._rights: dict[_Key, str | None] = {}
-        self._orders: dict[_Key, int | None] = {}  # by METADATA
+        # By path alone: Courier 5.0 says the time for the UIDVALIDITY of a mailbox that was never selected.
+        self._rights: dict[str, str | None] = {}
+        self._orders: dict[str, int | None] = {}  # as METADATA tells
 
     async def look(self, rows: Mapping[str, MailboxRow], moves: Sequence[Move] = ()) -> Tree:
         """Ask for all mailboxes and their numbers. `moves`: RENAMEs of which the index does not know yet."""
@@ -70,6 +70,7 @@ class Lister:
         if await self._follow(rows, tree):
             orders |= self._stored or {}
             tree = build_tree(listed, known, namespaces, subscribed, moves, orders)
+        self._forget_replaced(rows, tree)
         return tree
 
     async def keep_sort_order(self, path: str, sort_order: int | None) -> None:
@@ -83,8 +84,7 @@ class Lister:
                     is_kept = True
                 except CommandFailed:
                     pass  # offered, and not for this: user state has a place
-        for key in [key for key in self._orders if key[0] == path]:
-            del self._orders[key]
+        self._orders.pop(path, None)
         await self.keep_stored({path: None if is_kept else sort_order})
 
     async def keep_stored(self, orders: Mapping[str, int | None]) -> None:
@@ -121,12 +121,20 @@ class Lister:
         await self.keep_stored(changes)
         return bool(changes)
 
+    def _forget_replaced(self, rows: Mapping[str, MailboxRow], tree: Tree) -> None:
+        """Ask anew in the next look about paths where there is another mailbox now."""
+        before = {row.facts.path: id for id, row in rows.items()}
+        for facts in tree.facts:
+            if before.get(facts.path, facts.id) != facts.id:
+                self._rights.pop(facts.path, None)
+                self._orders.pop(facts.path, None)
+
     async def _with_rights(self, connection: Connection, listed: list[Listed]) -> list[Listed]:
         async def ask(entry: Listed) -> str | None:
             return await connection.run(MyRights(entry.path))
 
-        await _ask_new(connection, listed, self._rights, ask)
-        return [replace(entry, rights=self._rights.get(_key(entry))) for entry in listed]
+        await _ask_new(listed, self._rights, ask)
+        return [replace(entry, rights=self._rights.get(entry.path)) for entry in listed]
 
     async def _sort_orders(self, connection: Connection, listed: list[Listed]) -> dict[str, int]:
         """Return the sort orders that were set, by path; those in user state are there because METADATA failed."""
@@ -138,35 +146,30 @@ class Lister:
 
         orders: dict[str, int] = {}
         if "METADATA" in connection.capabilities:
-            await _ask_new(connection, listed, self._orders, ask)
+            await _ask_new(listed, self._orders, ask)
             for entry in listed:
-                if (order := self._orders.get(_key(entry))) is not None:
+                if (order := self._orders.get(entry.path)) is not None:
                     orders[entry.path] = order
         return orders | await self._load_stored()
 
 
-def _key(entry: Listed) -> _Key:
-    return entry.path, entry.seen.uidvalidity if entry.seen else None
-
-
 async def _ask_new(
-    connection: Connection,
     listed: Sequence[Listed],
-    told: MutableMapping[_Key, T | None],
+    told: MutableMapping[str, T | None],
     ask: Callable[[Listed], Awaitable[T | None]],
 ) -> None:
     """Ask about those that nothing is told of yet, and forget those that are gone. Refused is: nothing to tell."""
 
     async def one(entry: Listed) -> None:
         try:
-            told[_key(entry)] = await ask(entry)
+            told[entry.path] = await ask(entry)
         except CommandFailed:
-            told[_key(entry)] = None
+            told[entry.path] = None
 
-    present = {_key(entry) for entry in listed if entry.seen is not None}
+    present = {entry.path for entry in listed if entry.seen is not None}
     for key in told.keys() - present:
         del told[key]
-    new = [entry for entry in listed if entry.seen is not None and _key(entry) not in told]
+    new = [entry for entry in listed if entry.seen is not None and entry.path not in told]
     for start in range(0, len(new), MAX_ASKED_AT_ONCE):
         results = await asyncio.gather(*map(one, new[start : start + MAX_ASKED_AT_ONCE]), return_exceptions=True)
         for result in results:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,10 @@ from gateway.account.account import Account
 from gateway.account.backend import MailboxChange, NewMailbox
 from gateway.account.records import MailboxFacts, Need
 from gateway.jmap.errors import SetError
+from gateway.secret import Secret
+from gateway.sync.imap_backend import ImapBackend
+from gateway.upstream.imap import Endpoint, PasswordCredentials, Pool
+from tests.fakes.uploads import NoUploads
 from tests.sync.conftest import OpenAccount
 from tests.upstreams.upstream import Upstream, expect_ok
 
@@ -26,6 +32,43 @@ def mailboxes(account: Account) -> Mapping[str, MailboxFacts]:
 async def fresh(account: Account, *, everything: bool = False) -> Mapping[str, MailboxFacts]:
     await account.fresh(Need(everything=everything))
     return mailboxes(account)
+
+
+class Kept:
+    """User state in memory."""
+
+    def __init__(self) -> None:
+        self.orders: dict[str, int] = {}
+
+    async def sort_orders(self, account_id: str) -> Mapping[str, int]:
+        return dict(self.orders)
+
+    async def put_sort_orders(self, account_id: str, orders: Mapping[str, int | None]) -> None:
+        for path, order in orders.items():
+            self.orders.pop(path, None)
+            if order is not None:
+                self.orders[path] = order
+
+
+@asynccontextmanager
+async def opened(upstream: Upstream, login: str, path: Path, kept: Kept) -> AsyncIterator[Account]:
+    credentials = PasswordCredentials(login, Secret(upstream.password))
+
+    async def current() -> PasswordCredentials:
+        return credentials
+
+    pool = Pool(Endpoint(upstream.host, upstream.ports["imap"], "none"), current)
+    account = Account(
+        id="A1",
+        name=login,
+        login=login,
+        path=path,
+        make_backend=lambda account: ImapBackend(account, pool, max_staleness_s=0, sort_orders=kept),
+        uploads=NoUploads(),
+    )
+    await account.open()
+    yield account
+    await account.aclose()
 
 
 async def refused(work: object) -> SetError:
@@ -282,3 +325,32 @@ async def test_rights(upstream: Upstream, open_account: OpenAccount) -> None:
     rights = (await fresh(account))[id].rights
     assert {"mayReadItems", "maySetSeen"} <= rights
     assert not rights & {"mayAddItems", "mayRemoveItems", "maySetKeywords"}
+
+
+async def test_order_outlives_the_index(upstream: Upstream, tmp_path: Path) -> None:
+    """A sort order is there again after the index was lost, and after a rename."""
+    login = upstream.fresh_login()
+    kept = Kept()
+    async with opened(upstream, login, tmp_path / "first.db", kept) as account:
+        await fresh(account)
+        id = await account.backend.create_mailbox(NewMailbox(name="a", sort_order=77))
+        await make(account, "b", id)
+        path = mailboxes(account)[id].path
+        assert mailboxes(account)[id].sort_order == 77
+        assert kept.orders == ({} if upstream.kind in ("dovecot", "cyrus") else {path: 77})
+        upstream.append(login, LETTER, mailbox=path)
+        await fresh(account, everything=True)
+        if upstream.kind == "courier":  # a RENAME changes UIDVALIDITY: only our own can be followed
+            await account.backend.change_mailbox(MailboxChange(mailbox_id=id, name="z"))
+        else:
+            with upstream.imap(login) as connection:
+                expect_ok(connection.rename(path, path[:-1] + "z"))
+        now = {facts.path: facts for facts in (await fresh(account)).values()}
+        assert now[path[:-1] + "z"].sort_order == 77
+    async with opened(upstream, login, tmp_path / "second.db", kept) as account:
+        now = {facts.path: facts for facts in (await fresh(account)).values()}
+        assert now[path[:-1] + "z"].sort_order == 77
+        assert now[path[:-1] + f"z{upstream.separator}b"].sort_order == 10
+        await account.backend.destroy_mailbox(now[path[:-1] + f"z{upstream.separator}b"].id)
+        await account.backend.destroy_mailbox(now[path[:-1] + "z"].id, remove_emails=True)
+    assert kept.orders == {}
