@@ -10,7 +10,7 @@ import pytest
 from gateway.account.account import Account
 from gateway.secret import Secret
 from gateway.sync.imap_backend import ImapBackend
-from gateway.upstream.imap import Endpoint, PasswordCredentials, Pool
+from gateway.upstream.imap import Endpoint, Observer, PasswordCredentials, Pool
 from tests.fakes.uploads import NoUploads
 from tests.upstreams.upstream import Upstream
 
@@ -22,8 +22,16 @@ async def open_account(tmp_path: Path) -> AsyncIterator[OpenAccount]:
     """Open accounts that are closed after the test: `await open_account(upstream, login, index="name")`."""
     opened: list[Account] = []
 
-    async def open_one(upstream: Upstream, login: str, *, index: str = "index", max_staleness_s: float = 0) -> Account:
-        endpoint = Endpoint(upstream.host, upstream.ports["imap"], "none")
+    async def open_one(
+        upstream: Upstream,
+        login: str,
+        *,
+        index: str = "index",
+        max_staleness_s: float = 0,
+        port: int | None = None,
+        observer: Observer | None = None,
+    ) -> Account:
+        endpoint = Endpoint(upstream.host, port or upstream.ports["imap"], "none")
         credentials = PasswordCredentials(login, Secret(upstream.password))
 
         async def current() -> PasswordCredentials:
@@ -35,7 +43,7 @@ async def open_account(tmp_path: Path) -> AsyncIterator[OpenAccount]:
             login=login,
             path=tmp_path / f"{index}.db",
             make_backend=lambda account: ImapBackend(
-                account, Pool(endpoint, current, size=4), max_staleness_s=max_staleness_s
+                account, Pool(endpoint, current, size=4, observer=observer), max_staleness_s=max_staleness_s
             ),
             uploads=NoUploads(),
         )

@@ -230,7 +230,7 @@ class Appending:
             log.warning("append not taken back", extra={"error": type(error).__name__})
             outcome.came(row.facts.id, message)
         else:
-            if removal.is_expunged:
+            if message.uid in removal.gone:
                 outcome.went(row.facts.id, [message.uid])
             else:
                 flags = removal.flagged[message.uid].flags if message.uid in removal.flagged else message.flags

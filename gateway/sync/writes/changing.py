@@ -26,7 +26,7 @@ from gateway.sync.writes.refusals import UNDONE, UNKNOWN
 from gateway.sync.writes.round import Round
 from gateway.sync.writes.standing import Standing, standing_of
 from gateway.sync.writes.steps import Steps, check, steps_of
-from gateway.upstream.imap import AuthenticationFailed, ImapError
+from gateway.upstream.imap import AuthenticationFailed, ConnectError, ImapError, Timeout
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ LOOK_PAUSE_S = 1.0  # the pool refuses to connect for so long after a failure
 SETTLE_S = 0.3  # after a break, before a look: the server may not have noticed it yet
 SETTLE_EACH_S = 0.002  # and for each message under way
 MAX_SETTLES = 5
+_HOPELESS = (AuthenticationFailed, ConnectError, Timeout)  # another attempt at once would fare no better
 
 
 class Change:
@@ -60,6 +61,10 @@ class Change:
             if not steps or attempt == ATTEMPTS:
                 break
             outcome = await self._carry_out(steps, standing)
+            if outcome.error is not None and not self._has_sent:
+                if attempt or isinstance(outcome.error, _HOPELESS):
+                    raise outcome.error
+                continue  # a connection that had died unnoticed
             errors |= outcome.refused
             for one in steps:
                 if one.email_id not in outcome.unsure or one.email_id in outcome.refused:
@@ -100,8 +105,6 @@ class Change:
         outcome = await Round(self._link, standing, self._debts, guard=guard).carry_out(steps)
         await self._apply(outcome)
         self._has_sent |= outcome.has_sent
-        if not self._has_sent and outcome.error is not None:
-            raise outcome.error
         return outcome
 
     async def _apply(self, outcome: Outcome) -> None:

@@ -2,7 +2,9 @@ r"""Take messages out of a mailbox for good: \Deleted, then EXPUNGE of exactly t
 
 Rule 1: without UIDPLUS, EXPUNGE removes whatever is flagged \Deleted. So the flag is first taken off the messages that
 others have flagged, and put back afterwards; and EXPUNGE is sent only when nothing but ours is flagged.
-Rule 2: what is owed (flags to be put back) when the connection breaks is paid on the next one, or before another write.
+Rule 2: a message counts as gone when it was flagged and EXPUNGE said OK, or when it is not there. A connection that has
+not looked since it came passes over it and says OK all the same.
+Rule 3: what is owed (flags to be put back) when the connection breaks is paid on the next one, or before another write.
 If the process ends in between, messages that another client had flagged \Deleted are there without it: kept, not lost.
 """
 
@@ -15,7 +17,7 @@ from collections.abc import Awaitable, Collection
 from gateway.account.records import FlagChange
 from gateway.sync.link import Link
 from gateway.sync.writes.flags import DELETED
-from gateway.sync.writes.storing import gathered
+from gateway.sync.writes.storing import ROUNDS, Stores, gathered, reread
 from gateway.upstream.imap import CommandFailed, Connection, ImapError, Message
 from gateway.upstream.imap.commands.expunge import ExpungeAll, UidExpunge
 from gateway.upstream.imap.commands.store import Store
@@ -30,11 +32,12 @@ PAY_PAUSE_S = 1.0  # the pool refuses to connect for so long after a failure
 
 
 class Removal:
-    r"""What became of a removal: whether the messages are gone, else the flags of those now \Deleted."""
+    r"""What became of a removal."""
 
     def __init__(self) -> None:
-        self.is_expunged = False
-        self.flagged: dict[int, FlagChange] = {}
+        self.gone: set[int] = set()
+        self.left: set[int] = set()  # still there: tried in vain
+        self.flagged: dict[int, FlagChange] = {}  # of those that were flagged \Deleted, expunged or not
         self.refused: CommandFailed | None = None
 
     def note(self, message: Message) -> None:
@@ -87,48 +90,64 @@ async def remove(connection: Connection, uids: Collection[int], debts: Debts) ->
 
 
 async def _remove_exactly(connection: Connection, uids: Collection[int], removal: Removal) -> None:
-    runs: list[Awaitable[object]] = []
-    for piece in chunks(from_uids(uids)):
-        # In one packet: a message that could not be flagged is not expunged either.
-        flagged = connection.run(Store(piece, "+", [DELETED], on_message=removal.note))
-        expunged = connection.run(UidExpunge(piece))
-        runs += [flagged, expunged]
-    answers = await gathered(runs)
-    _judge(removal, answers[0::2], answers[1::2])
-
-
-def _judge(removal: Removal, stores: list[object], expunges: list[object]) -> None:
-    for answer in [*stores, *expunges]:
-        if isinstance(answer, BaseException) and not isinstance(answer, CommandFailed):
-            raise answer
-    removal.refused = next((answer for answer in stores if isinstance(answer, CommandFailed)), None)
-    removal.is_expunged = not any(isinstance(answer, CommandFailed) for answer in [*stores, *expunges])
+    removal.left = set(uids)
+    for _ in range(ROUNDS):
+        runs: list[Awaitable[object]] = []
+        for piece in chunks(from_uids(removal.left)):
+            # In one packet: a message that could not be flagged is not expunged either.
+            flagged = connection.run(Store(piece, "+", [DELETED], on_message=removal.note))
+            expunged = connection.run(UidExpunge(piece))
+            runs += [flagged, expunged]
+        answers = await gathered(runs)
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, CommandFailed):
+                raise answer
+        removal.refused = next((answer for answer in answers[0::2] if isinstance(answer, CommandFailed)), None)
+        if any(isinstance(answer, CommandFailed) for answer in answers):
+            removal.left -= removal.flagged.keys()
+            return
+        await _look_after(connection, removal.left & removal.flagged.keys(), removal)
+        if not removal.left:
+            return
 
 
 async def _remove_alone(connection: Connection, uids: Collection[int], removal: Removal, debts: Debts) -> None:
     selected = connection.selected
     assert selected is not None  # whoever asks has selected
-    ours, others = set(uids), set[int]()
+    removal.left, others = set(uids), set[int]()
     try:
-        for _round in range(MAX_ROUNDS):
+        for _ in range(MAX_ROUNDS):
             flagged = await _deleted(connection)
             if flagged is None:
                 break
-            if strangers := flagged - ours:
+            if strangers := flagged - removal.left:
                 others |= strangers
                 debts.owe(selected.name, selected.uidvalidity, strangers)
                 await _flag(connection, "-", strangers)
-            await _store(connection, ours, removal)
+            await _store(connection, removal.left, removal)
             flagged = await _deleted(connection)
-            if flagged is not None and flagged <= ours:
+            if flagged is not None and flagged <= removal.left:
                 await connection.run(ExpungeAll())
-                removal.is_expunged = True
+                await _look_after(connection, flagged, removal)
+            if not removal.left:
                 break
     except CommandFailed as error:
         removal.refused = error if not removal.flagged else None
+        removal.left -= removal.flagged.keys()
     if others:
         await _flag(connection, "+", others)
         debts.paid(selected.name, selected.uidvalidity)
+
+
+async def _look_after(connection: Connection, expunged: set[int], removal: Removal) -> None:
+    """Sort out what is gone: what was expunged, and of what was passed over that which is not there."""
+    removal.gone |= expunged
+    removal.left -= expunged
+    if removal.left:
+        told = Stores()
+        await reread(connection, removal.left, told)
+        removal.gone |= told.gone
+        removal.left -= told.gone
 
 
 async def _deleted(connection: Connection) -> set[int] | None:

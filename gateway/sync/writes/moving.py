@@ -27,7 +27,7 @@ class Transfer:
 
     uids: frozenset[int]  # that were named
     copied: Copied
-    first_new: int  # of the target: what came has this uid or a later one
+    first_new: int  # of the target: what came has this uid or a later one; 0: nothing came, or it is not known
 
 
 async def transfer(

@@ -142,7 +142,7 @@ class Round:
         for change in told.changed.values():
             outcome.changed(mailbox_id, change)
         outcome.went(mailbox_id, told.gone)
-        outcome.unsure.update(job.email_of[uid] for uid in told.gone)
+        outcome.unsure.update(job.email_of[uid] for uid in told.gone | told.left)
         for uids, error in told.refused:
             outcome.refuse({job.email_of[uid] for uid in uids}, refusal(error, verb="STORE"))
 
@@ -166,10 +166,12 @@ class Round:
 
     def _note_copies(self, mailbox_id: str, job: _Job, target: MailboxRow, answer: Transfer, *, is_move: bool) -> None:
         outcome, copied = self._outcome, answer.copied
-        if copied.uids:
+        if copied.uids or not answer.first_new:  # of the others nothing was copied: gone, or come a moment ago
             outcome.unsure.update(job.email_of[uid] for uid in answer.uids.difference(copied.uids))
             if is_move:
                 outcome.went(mailbox_id, copied.uids)
+            if not copied.uids:
+                return
         is_known = target.mark is not None and target.mark.is_indexed and not is_other(copied.uidvalidity, target)
         if copied.uids and is_known:
             for uid, new_uid in zip(copied.uids, copied.new_uids, strict=True):
@@ -210,10 +212,10 @@ class Round:
             outcome.in_flight -= len(email_of)
         if removal.refused is not None:
             outcome.refuse(email_of.values(), refusal(removal.refused, verb="EXPUNGE"))
-        if removal.is_expunged:
-            outcome.went(mailbox_id, email_of)
-        else:  # flagged, and so absent for clients
-            for change in removal.flagged.values():
+        outcome.went(mailbox_id, removal.gone)
+        outcome.unsure.update(email_of[uid] for uid in removal.left)
+        for uid, change in removal.flagged.items():
+            if uid not in removal.gone:  # flagged, and so absent for clients
                 outcome.changed(mailbox_id, change)
 
 

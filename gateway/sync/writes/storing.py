@@ -1,7 +1,8 @@
 """Flags by UID STORE (RFC 9051 section 6.4.6), pipelined; the index learns them from the STORE's own responses.
 
 Rule 1: one command for each mailbox, sign and combination of flags, however many messages (in pieces of a line).
-Rule 2: a uid of which nothing was told is asked for: it had these flags already, or it is gone.
+Rule 2: a uid of which nothing was told is asked for. It had these flags already, or it is gone; or it came since this
+connection last looked: then UID STORE passes over it, says OK (Dovecot 2.3), and is sent once more.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from typing import Literal
 from gateway.account.records import FlagChange
 from gateway.sync.writes.flags import spelled
 from gateway.upstream.imap import CommandFailed, Connection, Message
-from gateway.upstream.imap.commands.store import Store, Stored
+from gateway.upstream.imap.commands.store import Store
 from gateway.upstream.imap.uidset import chunks, from_uids
 
 Sign = Literal["+", "-"]
 Group = tuple[Sign, frozenset[str]]
+ROUNDS = 2  # the first brings the connection up to date
+
 Refused = list[tuple[set[int], CommandFailed]]
 
 
@@ -28,6 +31,7 @@ class Stores:
         self.changed: dict[int, FlagChange] = {}
         self.gone: set[int] = set()
         self.refused: Refused = []
+        self.left: set[int] = set()  # there, and still without what was to be stored
 
     def note(self, message: Message) -> None:
         self.changed[message.uid] = FlagChange(message.uid, message.flags, message.modseq)
@@ -37,8 +41,25 @@ async def store(
     connection: Connection, groups: Mapping[Group, Collection[int]], *, unchanged_since: int | None = None
 ) -> Stores:
     """Carry out STOREs in the selected mailbox. Raises what breaks the connection; a NO is in the result."""
-    selected, told = connection.selected, Stores()
+    told = Stores()
+    for _ in range(ROUNDS):
+        silent = await _store(connection, groups, told, unchanged_since)
+        if silent:
+            await reread(connection, silent, told)
+        told.left = {uid for uid in silent if uid in told.changed and not _is_stored(uid, groups, told)}
+        if not told.left or unchanged_since is not None:
+            break
+        groups = {group: told.left.intersection(uids) for group, uids in groups.items()}
+    return told
+
+
+async def _store(
+    connection: Connection, groups: Mapping[Group, Collection[int]], told: Stores, unchanged_since: int | None
+) -> set[int]:
+    """Send one STORE a group; return the uids of which nothing was told."""
+    selected = connection.selected
     assert selected is not None  # whoever asks has selected
+    before, told.changed = told.changed, {}
     asked: set[int] = set()
     commands = []
     for (sign, flags), uids in groups.items():
@@ -47,16 +68,25 @@ async def store(
         for piece in chunks(from_uids(uids)):
             command = Store(piece, sign, names, on_message=told.note, unchanged_since=unchanged_since)
             commands.append((set(uids), connection.run(command)))
-    for (uids, _), answer in zip(commands, await gathered(run for _, run in commands), strict=True):
+    for (uids_named, _), answer in zip(commands, await gathered(run for _, run in commands), strict=True):
         if isinstance(answer, CommandFailed):
-            told.refused.append((uids, answer))
+            told.refused.append((uids_named, answer))
+            asked -= uids_named
         elif isinstance(answer, BaseException):
             raise answer
-        else:
-            assert isinstance(answer, Stored)
-    if silent := asked - told.changed.keys():
-        await reread(connection, silent, told)
-    return told
+    silent = asked - told.changed.keys()
+    told.changed = before | told.changed
+    return silent
+
+
+def _is_stored(uid: int, groups: Mapping[Group, Collection[int]], told: Stores) -> bool:
+    has = {flag.lower() for flag in told.changed[uid].flags}
+    return all(
+        (flag.lower() in has) is (sign == "+")
+        for (sign, flags), uids in groups.items()
+        if uid in uids
+        for flag in flags
+    )
 
 
 async def reread(connection: Connection, uids: Collection[int], told: Stores) -> None:
