@@ -21,7 +21,7 @@ from gateway.sync.listing import Lister, namespaces_of
 from gateway.sync.mailbox_paths import Hierarchy
 from gateway.sync.refresh import Refresher
 from gateway.sync.refusal import refusal
-from gateway.sync.roles import ATTRIBUTES
+from gateway.sync.roles import ATTRIBUTES, role_of_name
 from gateway.sync.tree import Move, is_inbox
 from gateway.upstream.imap import CommandFailed, ImapError
 from gateway.upstream.imap.commands.command import Command
@@ -58,6 +58,8 @@ class MailboxWrites:
             _check_free(before, path, hierarchy.last_level(path), new.parent_id, ["name"])
             facts = await self._link.facts()
             attribute = ATTRIBUTES.get(new.role or "") if "CREATE-SPECIAL-USE" in facts.capabilities else None
+            if new.role is not None and attribute is None and role_of_name(new.name) != new.role:
+                raise _bad_role()
             error = await self._attempt(Create(path, special_use=attribute))
             if error is None:
                 await self._dress(path, new.is_subscribed, new.sort_order)

@@ -73,6 +73,11 @@ class Candidate:
     is_inbox: bool
 
 
+def role_of_name(name: str) -> str | None:
+    """Return the role that a name alone may give."""
+    return _BY_NAME.get(name.casefold())
+
+
 def assign_roles(candidates: Sequence[Candidate]) -> dict[str, str]:
     """Return {path: role}, at most one path a role and one role a path."""
     roles: dict[str, str] = {}
@@ -91,5 +96,5 @@ def assign_roles(candidates: Sequence[Candidate]) -> dict[str, str]:
             give(candidate, _BY_ATTRIBUTE.get(attribute))
     for candidate in by_depth:
         if not candidate.is_inbox:
-            give(candidate, _BY_NAME.get(candidate.name.casefold()))
+            give(candidate, role_of_name(candidate.name))
     return roles
