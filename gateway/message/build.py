@@ -69,6 +69,7 @@ class NewMessage:
     octets: Callable[[], AsyncGenerator[bytes, None]]
     size_octets: int
     has_utf8_headers: bool
+    blob_octets: int = 0  # of what came from elsewhere, before it was encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class _Streamed:
     content: Octets
     encoding: str  # base64, 7bit, 8bit
     size_octets: int  # encoded
+    blob_octets: int  # before
 
 
 async def build_message(fields: Sequence[bytes], root: NewPart) -> NewMessage:
@@ -104,7 +106,8 @@ async def build_message(fields: Sequence[bytes], root: NewPart) -> NewMessage:
             if given != piece.size_octets:
                 raise ContentChanged
 
-    return NewMessage(octets, size_octets, builder.has_utf8_headers)
+    blob_octets = sum(0 if isinstance(one, bytes) else one.blob_octets for one in pieces)
+    return NewMessage(octets, size_octets, builder.has_utf8_headers, blob_octets)
 
 
 class _Builder:
@@ -211,7 +214,7 @@ async def _measured(content: Octets, *, is_message: bool) -> _Streamed:
             async with aclosing(content.open()) as chunks:
                 async for chunk in chunks:
                     size_octets += len(chunk)
-        return _Streamed(content, "base64", base64_size(size_octets))
+        return _Streamed(content, "base64", base64_size(size_octets), size_octets)
     lines, size_octets = LineEnds(), 0
     has_nul = False
     async with aclosing(content.open()) as chunks:
@@ -222,8 +225,8 @@ async def _measured(content: Octets, *, is_message: bool) -> _Streamed:
     lines.finish()
     if has_nul or lines.longest_line_octets > MAX_LINE_OCTETS:
         # It is no message that could be sent as it is. Readers do decode what must not have been encoded.
-        return _Streamed(content, "base64", base64_size(size_octets))
-    return _Streamed(content, "8bit" if lines.has_8bit else "7bit", lines.size_octets)
+        return _Streamed(content, "base64", base64_size(size_octets), size_octets)
+    return _Streamed(content, "8bit" if lines.has_8bit else "7bit", lines.size_octets, size_octets)
 
 
 async def _encoded(piece: _Streamed) -> AsyncGenerator[bytes, None]:

@@ -94,7 +94,7 @@ class EmailWrites:
     async def create(self, creations: Sequence[Creation]) -> Mapping[str, Arguments | SetError]:
         wanted = [id for one in creations for id in self._blob_ids(self._drafts[one.id])]
         if wanted:
-            await prepare_blobs(self._account, wanted, sizes=True)
+            await prepare_blobs(self._account, wanted, sizes=False)
         attempts = Attempts()
         # One after another: they are found in the order in which they were given.
         return {creation.id: await attempts.one(self._create(creation)) for creation in creations}
@@ -119,13 +119,14 @@ class EmailWrites:
                 missing[blob_id] = None
         if missing:
             raise _blob_not_found(missing)
-        limit = self._account.capabilities.get(MAIL, {}).get("maxSizeAttachmentsPerEmail")
-        if limit is not None and sum(blobs[id].size_octets or 0 for id in draft.blob_ids()) > limit:
-            raise SetError("tooLarge", f"the attachments have more than {limit} octets")
         try:
-            return await build_message(draft.fields, _part(draft.root, blobs))
+            message = await build_message(draft.fields, _part(draft.root, blobs))
         except BlobNotFound as error:
             raise _blob_not_found([str(error)]) from None
+        limit = self._account.capabilities.get(MAIL, {}).get("maxSizeAttachmentsPerEmail")
+        if limit is not None and message.blob_octets > limit:
+            raise SetError("tooLarge", f"the attachments have more than {limit} octets")
+        return message
 
     # ------------------------------------------------------------ update, destroy
 
@@ -178,7 +179,8 @@ def _part(plan: PartPlan, blobs: Mapping[str, FoundBlob]) -> NewPart:
         content = Text(plan.text)
     elif plan.blob_id is not None:
         blob = blobs[plan.blob_id]
-        content = Octets(partial(blob.chunks, 0), blob.size_octets)
+        # What an upstream tells of a part's size may be off by a few octets: only that of an upload is sure.
+        content = Octets(partial(blob.chunks, 0), None if blob.email_id is not None else blob.size_octets)
         type = type or _type_of(blob)
     return NewPart(
         type or "application/octet-stream",
