@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.account.account import Account
+from gateway.account.sort_orders import SortOrders
 from gateway.account.uploads import Uploads
 from gateway.auth.caller import Caller
 from gateway.jmap.capability import BLOB, MAIL, blob_account_capability, mail_account_capability
@@ -51,6 +52,7 @@ class Directory:
         data_dir: Path,
         providers: Mapping[str, Provider],
         uploads: Uploads,
+        sort_orders: SortOrders,
         limits: Limits = DEFAULT_LIMITS,
         meter: Meter | None = None,
         refused: Callable[[str], None] = lambda _account_id: None,
@@ -60,7 +62,7 @@ class Directory:
         self._directory = data_dir / "accounts"
         self._providers, self._uploads, self._meter = providers, uploads, meter
         self._refused, self._brought, self._is_needed = refused, brought, is_needed
-        self._limits = limits
+        self._sort_orders, self._limits = sort_orders, limits
         self._entries: dict[str, _Entry] = {}
 
     async def accounts_of(self, caller: Caller) -> Mapping[str, Account]:
@@ -131,6 +133,7 @@ class Directory:
                 provider.pool(lambda: entry.caller.credentials),
                 max_staleness_s=provider.config.max_staleness_s,
                 meter=self._meter,
+                sort_orders=self._sort_orders,
                 on_refused=lambda: self._refused(caller.account_id),
             ),
             uploads=self._uploads,

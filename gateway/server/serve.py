@@ -80,6 +80,7 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
                 data_dir=config.store.data_dir,
                 providers=upstreams,
                 uploads=uploads,
+                sort_orders=store,
                 limits=Limits(**config.limits.core()),
                 meter=SyncMeter(metrics),
                 refused=push.refused,

@@ -61,6 +61,7 @@ async def sync_account(
             data_dir=config.store.data_dir,
             providers={provider.config.name: provider},
             uploads=Uploads(store, config.store.data_dir / "uploads"),
+            sort_orders=store,
             meter=_Progress(progress),
         )
         name = provider.config.name
