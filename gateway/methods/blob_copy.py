@@ -16,10 +16,10 @@ from gateway.jmap.arguments import Argument, check_arguments
 from gateway.jmap.errors import MethodError, SetError
 from gateway.jmap.failure import server_fail
 from gateway.jmap.method import Arguments, Context
+from gateway.jmap.reference import resolve_id
 from gateway.methods.blob_range import Allowance, BlobRange, ReadTooMuch
 from gateway.methods.blob_source import BlobNotFound, find_blob
 from gateway.methods.blob_upload import DEFAULT_TYPE
-from gateway.methods.standard import resolve_id
 
 BLOB_COPY: Mapping[str, Argument] = {
     "fromAccountId": Argument(types.is_id, required=True),

@@ -23,9 +23,10 @@ from gateway.jmap import types
 from gateway.jmap.arguments import Argument, check_arguments
 from gateway.jmap.method import Arguments, Context
 from gateway.jmap.objects.email import EMAIL
+from gateway.jmap.reference import resolve_id
 from gateway.methods.criteria import QUERY, QUERY_CHANGES, fold_filter, parse_sort
 from gateway.methods.reach import EVERYTHING
-from gateway.methods.standard import account_of, resolve_id
+from gateway.methods.standard import account_of
 
 _COLLAPSE: Mapping[str, Argument] = {"collapseThreads": Argument(types.is_boolean, default=False)}
 EMAIL_QUERY = {**QUERY, **_COLLAPSE}

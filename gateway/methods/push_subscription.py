@@ -19,7 +19,8 @@ from gateway.jmap.declare import REQUIRED
 from gateway.jmap.errors import MethodError, SetError
 from gateway.jmap.method import Arguments, Context, Registry
 from gateway.jmap.objects.push_subscription import PUSH_SUBSCRIPTION
-from gateway.methods.standard import requested_ids, requested_properties, resolve_id
+from gateway.jmap.reference import resolve_id
+from gateway.methods.standard import requested_ids, requested_properties
 
 T = TypeVar("T")
 

@@ -19,6 +19,7 @@ from gateway.jmap.arguments import Argument, check_arguments
 from gateway.jmap.declare import DataType
 from gateway.jmap.errors import MethodError
 from gateway.jmap.method import Arguments, Context, Registry
+from gateway.jmap.reference import resolve_id
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -75,11 +76,6 @@ def account_of(context: Context, account_id: str, capability: str) -> Account:
     if capability not in account.capabilities:
         raise MethodError("accountNotSupportedByMethod")
     return account
-
-
-def resolve_id(context: Context, id: str) -> str:
-    """Return the id that a creation id of this request stands for; an unknown one stays as it is, and is not found."""
-    return context.created_ids.get(id[1:], id) if id.startswith("#") else id
 
 
 def requested_ids(context: Context, ids: Sequence[str] | None, *, argument: str = "ids") -> list[str] | None:

@@ -15,9 +15,10 @@ from gateway.account.query import DEFAULT_COLLATION, Comparator
 from gateway.jmap.arguments import Argument, check_arguments
 from gateway.jmap.errors import MethodError
 from gateway.jmap.method import Arguments, Context
+from gateway.jmap.reference import resolve_id
 from gateway.message import subject
 from gateway.methods.criteria import QUERY, QUERY_CHANGES, fold_filter, parse_sort
-from gateway.methods.standard import Source, View, account_of, resolve_id
+from gateway.methods.standard import Source, View, account_of
 
 R = TypeVar("R")
 Predicate = Callable[[R], bool]
