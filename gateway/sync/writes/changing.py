@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from gateway.account.backend import EmailChange
-from gateway.account.flags import keywords_of, union
+from gateway.account.flags import union
 from gateway.jmap.errors import SetError
 from gateway.sync.link import Link
 from gateway.sync.writes.expunging import Debts
-from gateway.sync.writes.flags import flag_of, names_of
+from gateway.sync.writes.flags import all_names_of, flags_of, keywords_at
 from gateway.sync.writes.lookup import look
 from gateway.sync.writes.outcome import Outcome
 from gateway.sync.writes.refusals import UNDONE, UNKNOWN
@@ -60,7 +60,7 @@ class Change:
             steps = await self._plan(pending, standing, errors, is_again=attempt > 0)
             if not steps or attempt == ATTEMPTS:
                 break
-            outcome = await self._carry_out(steps, standing)
+            outcome = await self._carry_out(steps, standing, is_again=attempt > 0)
             if outcome.error is not None and not self._has_sent:
                 if attempt or isinstance(outcome.error, _HOPELESS):
                     raise outcome.error
@@ -98,11 +98,16 @@ class Change:
         return todo
 
     async def _carry_out(
-        self, steps: Sequence[Steps], standing: Standing, *, guard: Mapping[str, int] | None = None
+        self,
+        steps: Sequence[Steps],
+        standing: Standing,
+        *,
+        guard: Mapping[str, int] | None = None,
+        is_again: bool = False,
     ) -> Outcome:
         for one in steps:
             self._targets |= one.targets
-        outcome = await Round(self._link, standing, self._debts, guard=guard).carry_out(steps)
+        outcome = await Round(self._link, standing, self._debts, guard=guard, is_again=is_again).carry_out(steps)
         await self._apply(outcome)
         self._has_sent |= outcome.has_sent
         return outcome
@@ -189,12 +194,12 @@ class Change:
                 kept = origin.places[email_id].get(at)
                 if kept is None:
                     continue
-                had, has = set(keywords_of(kept)), set(keywords_of(flags))
+                had, has = keywords_at(kept), keywords_at(flags)
                 touched = failed[email_id].add_keywords | failed[email_id].remove_keywords
                 if add := (had - has) & touched:
-                    one.adds[at] = {flag_of(keyword) for keyword in add}
+                    one.adds[at] = flags_of(add)
                 if remove := (has - had) & touched:
-                    one.removes[at] = {name for keyword in remove for name in names_of(keyword, flags)}
+                    one.removes[at] = all_names_of(remove, flags)
             if not one.are_done:
                 steps[email_id] = one
         return list(steps.values())
@@ -214,4 +219,4 @@ def _forbidden(pending: dict[str, EmailChange], origin: Standing) -> dict[str, S
 
 def _picture(standing: Standing, email_id: str) -> tuple[set[str], tuple[str, ...]]:
     live = standing.live(email_id)
-    return {at.mailbox_id for at in live}, union(keywords_of(flags) for flags in live.values())
+    return {at.mailbox_id for at in live}, union(keywords_at(flags) for flags in live.values())

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Collection
 from gateway.account.records import FlagChange
 from gateway.sync.link import Link
 from gateway.sync.writes.flags import DELETED
-from gateway.sync.writes.storing import ROUNDS, Stores, gathered, reread
+from gateway.sync.writes.storing import ROUNDS, Stores, gathered, renew, reread
 from gateway.upstream.imap import CommandFailed, Connection, ImapError, Message
 from gateway.upstream.imap.commands.expunge import ExpungeAll, UidExpunge
 from gateway.upstream.imap.commands.store import Store
@@ -145,6 +145,7 @@ async def _look_after(connection: Connection, expunged: set[int], removal: Remov
     removal.left -= expunged
     if removal.left:
         told = Stores()
+        await renew(connection)
         await reread(connection, removal.left, told)
         removal.gone |= told.gone
         removal.left -= told.gone

@@ -24,7 +24,7 @@ from gateway.sync.writes.refusals import not_kept as not_kept_error
 from gateway.sync.writes.refusals import refusal
 from gateway.sync.writes.standing import Standing
 from gateway.sync.writes.steps import Steps
-from gateway.sync.writes.storing import Group, store
+from gateway.sync.writes.storing import Group, renew, store
 from gateway.upstream.imap import CommandFailed, Connection, ImapError
 
 
@@ -46,11 +46,22 @@ class _Due:
 
 
 class Round:
-    """One attempt. `guard`: by mailbox, the mod-sequence since which a STORE wants nothing changed (RFC 7162)."""
+    """One attempt; `is_again`: the last one may have failed for want of a look at the mailbox.
 
-    def __init__(self, link: Link, standing: Standing, debts: Debts, *, guard: Mapping[str, int] | None = None) -> None:
+    `guard`: by mailbox, the mod-sequence since which a STORE wants nothing changed (RFC 7162).
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        standing: Standing,
+        debts: Debts,
+        *,
+        guard: Mapping[str, int] | None = None,
+        is_again: bool = False,
+    ) -> None:
         self._link, self._standing, self._debts = link, standing, debts
-        self._guard = guard or {}
+        self._guard, self._is_again = guard or {}, is_again
         self._due: dict[str, _Due] = {}
         self._outcome = Outcome()
 
@@ -90,8 +101,8 @@ class Round:
         """Borrow a connection with a mailbox open for writing, whose uids mean what the index takes them for."""
         row = self._standing.rows[mailbox_id]
         async with self._link.connection(row.facts.path, read_only=False) as connection:
-            if connection.selected is not None and is_other(connection.selected.uidvalidity, row):
-                await connection.select(row.facts.path, read_only=False, condstore=True)
+            if self._is_again or (connection.selected is not None and is_other(connection.selected.uidvalidity, row)):
+                await renew(connection)
             selected = connection.selected
             assert selected is not None  # the pool selects the mailbox it was asked for
             if is_other(selected.uidvalidity, row):
@@ -106,7 +117,7 @@ class Round:
         wanted: dict[str, dict[frozenset[str], list[str]]] = defaultdict(lambda: defaultdict(list))
         for one in steps:
             for at, flags in one.adds.items():
-                wanted[at.mailbox_id][frozenset(flags)].append(one.email_id)
+                wanted[at.mailbox_id][flags].append(one.email_id)
             for mailbox_id in one.targets if one.adds else ():
                 wanted[mailbox_id][frozenset().union(*one.adds.values())].append(one.email_id)
         await asyncio.gather(
@@ -226,9 +237,9 @@ def _jobs(steps: Iterable[Steps]) -> dict[str, _Job]:
         for at in {*one.adds, *one.removes, *(at for at, _ in one.copies), *([one.move[0]] if one.move else [])}:
             jobs[at.mailbox_id].email_of[at.uid] = one.email_id
         for at, flags in one.adds.items():
-            jobs[at.mailbox_id].stores["+", frozenset(flags)].add(at.uid)
+            jobs[at.mailbox_id].stores["+", flags].add(at.uid)
         for at, flags in one.removes.items():
-            jobs[at.mailbox_id].stores["-", frozenset(flags)].add(at.uid)
+            jobs[at.mailbox_id].stores["-", flags].add(at.uid)
         for at, mailbox_id in one.copies:
             jobs[at.mailbox_id].copies[mailbox_id, False].add(at.uid)
     for one in steps:  # after all copies from there

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.account.backend import EmailChange
-from gateway.account.flags import keywords_of, union
+from gateway.account.flags import union
 from gateway.account.records import Location, MailboxRow
 from gateway.jmap.errors import SetError
-from gateway.sync.writes.flags import flag_of, is_deleted, is_sendable, names_of
+from gateway.sync.writes.flags import all_names_of, flags_of, is_deleted, is_sendable, keywords_at
 from gateway.sync.writes.standing import Places
 
 
@@ -24,8 +24,8 @@ class Steps:
     """What one Email needs. A move is a copy whose source goes with it."""
 
     email_id: str
-    adds: dict[Location, set[str]] = field(default_factory=dict)  # flags
-    removes: dict[Location, set[str]] = field(default_factory=dict)
+    adds: dict[Location, frozenset[str]] = field(default_factory=dict)  # flags
+    removes: dict[Location, frozenset[str]] = field(default_factory=dict)
     copies: list[tuple[Location, str]] = field(default_factory=list)  # to a mailbox
     move: tuple[Location, str] | None = None
     removals: list[Location] = field(default_factory=list)
@@ -76,20 +76,21 @@ def steps_of(change: EmailChange, places: Places, *, can_move: bool, is_again: b
 
 
 def _store(steps: Steps, change: EmailChange, live: Places, where: list[Location], *, is_again: bool) -> None:
-    together = set(union(keywords_of(flags) for flags in live.values()))
+    add, remove = change.add_keywords, change.remove_keywords
     is_moving = bool(change.add_mailboxes or change.remove_mailboxes) and len(live) > 1
+    together = frozenset(union(keywords_at(flags) for flags in live.values())) if is_moving else frozenset[str]()
     for at in where:
         flags = live[at]
-        has = set(keywords_of(flags))
-        add = {keyword for keyword in change.add_keywords if not (is_again and keyword in has)}
-        remove = {keyword for keyword in change.remove_keywords if not is_again or keyword in has}
-        if is_moving:
-            add |= together - has - change.remove_keywords
-            remove |= has - together - change.add_keywords
+        if is_again or is_moving:
+            has = keywords_at(flags)
+            missing = (together - has - change.remove_keywords) if is_moving else frozenset[str]()
+            surplus = (has - together - change.add_keywords) if is_moving else frozenset[str]()
+            add = (change.add_keywords - has if is_again else change.add_keywords) | missing
+            remove = (change.remove_keywords & has if is_again else change.remove_keywords) | surplus
         if add:
-            steps.adds[at] = {flag_of(keyword) for keyword in add}
+            steps.adds[at] = flags_of(add)
         if remove:
-            steps.removes[at] = {name for keyword in remove for name in names_of(keyword, flags)}
+            steps.removes[at] = all_names_of(remove, flags)
 
 
 def check(change: EmailChange, places: Places, rows: Mapping[str, MailboxRow]) -> None:

@@ -2,7 +2,7 @@
 
 Rule 1: one command for each mailbox, sign and combination of flags, however many messages (in pieces of a line).
 Rule 2: a uid of which nothing was told is asked for. It had these flags already, or it is gone; or it came since this
-connection last looked: then UID STORE passes over it, says OK (Dovecot 2.3), and is sent once more.
+connection last looked: then UID STORE passes over it, says OK (Dovecot 2.3, Courier 5.0), and is sent once more.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gateway.upstream.imap.uidset import chunks, from_uids
 
 Sign = Literal["+", "-"]
 Group = tuple[Sign, frozenset[str]]
-ROUNDS = 2  # the first brings the connection up to date
+ROUNDS = 2  # the second on a connection that has looked
 
 Refused = list[tuple[set[int], CommandFailed]]
 
@@ -45,6 +45,7 @@ async def store(
     for _ in range(ROUNDS):
         silent = await _store(connection, groups, told, unchanged_since)
         if silent:
+            await renew(connection)
             await reread(connection, silent, told)
         told.left = {uid for uid in silent if uid in told.changed and not _is_stored(uid, groups, told)}
         if not told.left or unchanged_since is not None:
@@ -89,8 +90,17 @@ def _is_stored(uid: int, groups: Mapping[Group, Collection[int]], told: Stores) 
     )
 
 
+async def renew(connection: Connection) -> None:
+    """Select the mailbox anew, so that the connection sees what others have put there."""
+    selected = connection.selected
+    assert selected is not None  # whoever asks has selected
+    await connection.select(
+        selected.name, read_only=selected.read_only, condstore="CONDSTORE" in connection.capabilities
+    )
+
+
 async def reread(connection: Connection, uids: Collection[int], told: Stores) -> None:
-    """Ask for the flags of these; what is not there is gone."""
+    """Ask for the flags of these, on a connection that has just looked; what is not there is gone."""
     has_modseq = bool(connection.selected and connection.selected.highestmodseq)
     found: set[int] = set()
 

@@ -46,7 +46,7 @@ async def test_stored_with_flags_and_date_in_all_its_mailboxes(upstream: Upstrea
     assert (row.received_at_s, row.size_octets) == (1_600_000_000, email.size_octets)
     for path in ("INBOX", one, two):
         assert [(it.subject, it.flags) for it in there(upstream, login, path)] == [
-            ("new", {"\\seen", "\\draft", "work"})
+            ("new", frozenset({"\\seen", "\\draft", "work"}))
         ]
     before = states(account)
     await account.fresh(ALL)
