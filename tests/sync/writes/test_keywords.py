@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gateway.account.backend import EmailChange
+from gateway.upstream.imap import Selected
 from tests.sync.conftest import OpenAccount
-from tests.sync.writes.conftest import ALL, fill, ids_by_subject, make, states, there, view
+from tests.sync.writes.conftest import ALL, fill, ids_by_subject, mailbox_ids, make, message, states, there, view
 from tests.upstreams.upstream import Upstream, expect_ok, quoted
 
 pytestmark = [pytest.mark.upstream, pytest.mark.timeout(120)]
@@ -83,3 +84,55 @@ async def test_every_location_is_written(upstream: Upstream, open_account: OpenA
     assert view(account) == {"m0": (sorted(["INBOX", other]), ["$seen"])}
     for mailbox in ("INBOX", other):
         assert [one.flags for one in there(upstream, login, mailbox)] == [{"\\seen"}]
+
+
+async def test_what_came_a_moment_ago(upstream: Upstream, open_account: OpenAccount) -> None:
+    """A connection that has not looked since a message came passes over it, and says OK: that is not believed."""
+    login = upstream.fresh_login()
+    (other,) = make(upstream, login, "Other")
+    fill(upstream, login, 1)
+    account = await open_account(upstream, login)
+    await account.fresh(ALL)
+    boxes = mailbox_ids(account)
+    flagged = frozenset({"$flagged"})
+    for n in range(4):
+        inbox = EmailChange(email_id=ids_by_subject(account)["m0"], add_keywords=flagged)
+        assert await account.backend.change_emails([inbox]) == {}
+        upstream.append(login, *(message(f"n{n}-{kind}") for kind in ("set", "moved", "gone")))
+        await account.fresh(ALL)
+        ids = ids_by_subject(account)
+        out = frozenset({boxes["INBOX"]})
+        failed = await account.backend.change_emails(
+            [
+                EmailChange(email_id=ids[f"n{n}-set"], add_keywords=flagged),
+                EmailChange(email_id=ids[f"n{n}-moved"], add_mailboxes=frozenset({boxes[other]}), remove_mailboxes=out),
+                EmailChange(email_id=ids[f"n{n}-gone"], remove_mailboxes=out),
+            ]
+        )
+        assert failed == {}
+        really = {it.subject: it.flags for it in there(upstream, login, "INBOX")}
+        assert really[f"n{n}-set"] == {"\\flagged"}
+        assert not {f"n{n}-moved", f"n{n}-gone"} & really.keys()
+    assert {it.subject for it in there(upstream, login, other)} == {f"n{n}-moved" for n in range(4)}
+
+
+async def test_a_keyword_that_a_mailbox_does_not_keep(
+    dovecot: Upstream, open_account: OpenAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Is named before anything is sent for that Email; the others are done."""
+    login = dovecot.fresh_login()
+    fill(dovecot, login, 2)
+    account = await open_account(dovecot, login)
+    await account.fresh(ALL)
+    ids = ids_by_subject(account)
+    monkeypatch.setattr(Selected, "can_store", lambda self, flag: flag != "work")
+    failed = await account.backend.change_emails(
+        [
+            EmailChange(email_id=ids["m0"], add_keywords=frozenset({"$seen", "work"})),
+            EmailChange(email_id=ids["m1"], add_keywords=frozenset({"$seen"})),
+        ]
+    )
+    assert {id: error.kind for id, error in failed.items()} == {ids["m0"]: "invalidProperties"}
+    assert failed[ids["m0"]].extra == {"properties": ["keywords"]}
+    assert "work" in str(failed[ids["m0"]].description)
+    assert {it.subject: it.flags for it in there(dovecot, login, "INBOX")} == {"m0": frozenset(), "m1": {"\\seen"}}
