@@ -19,8 +19,9 @@ from gateway.account.records import Changes
 from gateway.account.sql import load_json
 from gateway.jmap.errors import MethodError
 
-StateType = Literal["Email", "Thread", "Mailbox"]
-STATE_TYPES: tuple[StateType, ...] = ("Email", "Thread", "Mailbox")
+# EmailDelivery has no records: its state moves when an Email is added to the store (RFC 8621 section 1.5).
+StateType = Literal["Email", "Thread", "Mailbox", "EmailDelivery"]
+STATE_TYPES: tuple[StateType, ...] = ("Email", "Thread", "Mailbox", "EmailDelivery")
 COUNT_PROPERTIES = ("totalEmails", "unreadEmails", "totalThreads", "unreadThreads")
 MAX_CHANGES = 10_000  # ids in one answer, when the client sets no lower limit: half a megabyte of JSON
 TOMBSTONE_AGE_S = 30 * 86_400  # RFC 8620 section 5.2 asks for 30 days
@@ -54,7 +55,7 @@ class Journal:
     @classmethod
     def load(cls, connection: sqlite3.Connection) -> Journal:
         meta = load_json(connection, "SELECT json_group_object(key, value) FROM meta")
-        return cls(meta["epoch"], {type: meta[f"seq {type}"] for type in STATE_TYPES}, meta["floor"])
+        return cls(meta["epoch"], {type: meta.get(f"seq {type}", 0) for type in STATE_TYPES}, meta["floor"])
 
     def state(self, type: StateType) -> str:
         return f"{self.epoch}-{self.seqs[type]}"

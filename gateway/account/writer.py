@@ -86,7 +86,9 @@ class Writer:
         old_trash = tree.trash_of(connection)
         gone = tree.put_facts(connection, batch.mailboxes, seq) if batch.mailboxes is not None else []
         trash = tree.trash_of(connection)
-        nums = dict(load_json(connection, "SELECT json_group_array(json_array(id, num)) FROM mailbox"))
+        rows = load_json(connection, "SELECT json_group_array(json_array(id, num, is_indexed)) FROM mailbox")
+        nums = {id: num for id, num, _ in rows}
+        indexed = {num for _, num, is_indexed in rows if is_indexed}  # before this batch marks any
         known = {id: num for id, num in nums.items() if num not in gone}
         deltas = [_Delta(known[delta.mailbox_id], delta) for delta in batch.deltas if delta.mailbox_id in known]
         places = _places(deltas)
@@ -111,6 +113,10 @@ class Writer:
         touched: set[StateType] = set()
         if arrivals.new_emails or emails.emails:
             touched.add("Email")
+        # What a first indexing finds is new to the index, not to the store.
+        is_added = arrivals.new_emails or emails.created
+        if is_added and any(delta.arrived and num in indexed for num, delta in deltas):
+            touched.add("EmailDelivery")
         if arrivals.new_threads or threads.emails:
             touched.add("Thread")
         if is_mailbox_changed:
@@ -260,7 +266,7 @@ class Writer:
         )
 
     def _set_meta(self, key: str, value: int) -> None:
-        self._connection.execute("UPDATE meta SET value = ? WHERE key = ?", (value, key))
+        self._connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
 
     def _add_meta(self, key: str, value: int) -> None:
         if value:
