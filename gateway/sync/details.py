@@ -17,7 +17,7 @@ from gateway.message.part import Part
 from gateway.message.preview import preview
 from gateway.message.transfer import decode_transfer
 from gateway.sync.link import Link
-from gateway.sync.places import Place, places_of
+from gateway.sync.places import Place, at_place, places_of
 from gateway.sync.structure import part_of
 from gateway.upstream.imap import CommandFailed, Connection, Message, Range
 
@@ -36,7 +36,7 @@ async def load_details(link: Link, email_ids: Sequence[str]) -> int:
 
 
 async def _load(link: Link, place: Place) -> list[EmailDetail]:
-    async with link.connection(place.path) as connection:
+    async with at_place(link, place) as connection:
         structures, previews = await _structures(connection, place.ranges())
         lacking = {uid: part for uid, part in structures.items() if not previews.get(uid)}
         previews |= await _previews(connection, lacking)

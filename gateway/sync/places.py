@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from gateway.account.records import Location
 from gateway.sync.link import Link
+from gateway.upstream.imap import Connection
 
 
 @dataclass(slots=True)
@@ -25,6 +27,20 @@ class Place:
             else:
                 out.append((uid, uid))
         return out
+
+
+@asynccontextmanager
+async def at_place(link: Link, place: Place) -> AsyncIterator[Connection]:
+    """Borrow a connection that sees the messages of a place. Raises ImapError.
+
+    One that had the mailbox selected before they came need not know of them until it is told (RFC 3501 section 5.2).
+    Courier tells in the answer to NOOP and then only; before that, a FETCH of them is OK and answers nothing.
+    """
+    async with link.connection(place.path) as connection:
+        selected = connection.selected
+        if selected is None or selected.uidnext is None or max(place.email_by_uid, default=0) >= selected.uidnext:
+            await connection.noop()
+        yield connection
 
 
 def places_of(link: Link, email_ids: Iterable[str]) -> list[Place]:

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from gateway.account.backend import HEADER, SectionRequest, SectionVanished
 from gateway.sync.link import Link
-from gateway.sync.places import Place, places_of
+from gateway.sync.places import Place, at_place, places_of
 from gateway.upstream.imap import ImapError, Message, SectionMissing
 
 CHUNKS_AHEAD = 8  # read from the server before the client has taken the first: smooths, and bounds memory
@@ -38,7 +38,7 @@ async def load_sections(link: Link, requests: Sequence[SectionRequest]) -> Mappi
                 if email_id is not None and octets is not None:
                     found[email_id, section] = octets
 
-        async with link.connection(place.path) as connection:
+        async with at_place(link, place) as connection:
             await asyncio.gather(
                 *(
                     connection.fetch([(uid, uid) for uid in sorted(uids)], f"UID {items}", on_message=on_message)
@@ -60,7 +60,7 @@ async def stream_section(link: Link, email_id: str, section: str) -> AsyncGenera
 
     async def pump() -> None:
         try:
-            async with link.connection(places[0].path) as connection:
+            async with at_place(link, places[0]) as connection:
                 await connection.fetch_section(uid, section, sink=queue.put)
             await queue.put(None)
         except ImapError as error:

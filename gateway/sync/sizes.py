@@ -14,7 +14,7 @@ from gateway.account.records import Batch, EmailDetail, EmailRow
 from gateway.message.part import Part
 from gateway.message.transfer import decoder
 from gateway.sync.link import Link
-from gateway.sync.places import Place, places_of
+from gateway.sync.places import Place, at_place, places_of
 from gateway.upstream.imap import CommandFailed, Connection, Message, SectionMissing
 
 MAX_PARTS_ASKED = 100  # in one FETCH: keeps the command below the servers' line limits
@@ -33,7 +33,7 @@ async def load_sizes(link: Link, email_ids: Sequence[str]) -> None:
 
 
 async def _load(link: Link, place: Place, rows: dict[str, EmailRow]) -> list[EmailDetail]:
-    async with link.connection(place.path) as connection:
+    async with at_place(link, place) as connection:
         return await asyncio.gather(
             *(_sized(connection, uid, rows[email_id]) for uid, email_id in place.email_by_uid.items())
         )
