@@ -17,7 +17,7 @@ from gateway.account.journal import STATE_TYPES
 from gateway.account.records import Applied, Batch
 from gateway.account.schema import SCHEMA, SCRATCH, TABLES
 from gateway.account.snapshot import Caches, Snapshot
-from gateway.account.writer import Writer
+from gateway.account.writer import Lost, Writer
 
 BUSY_TIMEOUT_S = 10.0  # a reader never waits in WAL mode; this is for a checkpoint at open
 WRITER_CACHE_KIB = 16_384  # holds the indexes by id and link of some 100,000 emails while they are built
@@ -29,7 +29,8 @@ JOURNAL_LIMIT_OCTETS = 32 * 1024 * 1024  # what stays of the WAL file after a ch
 
 def is_corrupt(error: sqlite3.Error) -> bool:
     """Tell whether an error means that the file is of no use any more."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return isinstance(error, Lost) or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class Index:
@@ -63,6 +64,11 @@ class Index:
         self.open()
         assert self._writer is not None
         return self._writer.apply(batch)
+
+    def flush(self) -> None:
+        """Show what windows of a first indexing have brought. In the thread of `apply`."""
+        if self._writer is not None:
+            self._writer.flush()
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -109,6 +115,8 @@ class Index:
     def close(self) -> None:
         """Close all connections. Nothing may be running."""
         self.release()
+        with suppress(sqlite3.Error):  # what is not written is read again: its mailbox is not marked as indexed
+            self.flush()
         self._writer = None
         if self._writing is not None:
             self._writing.close()

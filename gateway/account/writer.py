@@ -1,6 +1,7 @@
 """Apply a batch to the index: the one place that changes it. Runs in a thread, one batch at a time.
 
-Rule 1: a batch is one transaction: it is seen whole or not at all, and the journal is written with it.
+Rule 1: a batch is seen whole or not at all, and the journal is written with it. It is a transaction; only windows of a
+first indexing share one, for each commit writes again every page of the indexes with random keys.
 Rule 2: places are added in all mailboxes first, then flags change, then places go, so that a move made elsewhere is
 an update and never a destroy and a create.
 Rule 3: a batch that changes nothing a client can see takes no seq.
@@ -26,6 +27,11 @@ from gateway.account.schema import SCRATCH_TABLES
 from gateway.account.sql import insert_many, json_of, load_json
 
 BATCHES_BETWEEN_SWEEPS = 1_000  # of old tombstones
+BULK_BATCHES = 16  # a transaction: up to 40,000 messages, which an interrupted indexing reads again
+
+
+class Lost(sqlite3.DatabaseError):
+    """Batches that had been applied are not in the file: the index is not what sync takes it for."""
 
 
 class _Delta(NamedTuple):
@@ -43,20 +49,60 @@ class Writer:
         self._flags = FlagSets(connection)
         self._numbers = Numbers.load(connection)
         self._sweep_in = 1  # the first batch after opening sweeps
+        self._uncommitted = 0  # batches
+        self._untold: dict[str, str] = {}  # the states they brought
 
     def apply(self, batch: Batch) -> Applied:
-        """Apply a batch; a delta of a mailbox that is not in the tree (any more) is left out."""
+        """Apply a batch; a delta of a mailbox that is not in the tree (any more) is left out.
+
+        Raises `Lost` when batches that were applied before are gone with this one.
+        """
         connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
+        if not connection.in_transaction:
+            connection.execute("BEGIN IMMEDIATE")
+        connection.execute("SAVEPOINT batch")
         try:
             applied = self._apply(batch)
+            connection.execute("RELEASE batch")
         except BaseException:
-            connection.rollback()
-            self._flags.forget()
-            self._numbers = Numbers.load(connection)
+            self._undo()
             raise
-        connection.commit()
-        return applied
+        self._uncommitted += 1
+        self._untold |= applied.states
+        if batch.is_bulk and self._uncommitted < BULK_BATCHES:
+            return Applied(applied.seq)  # nobody can see it yet
+        self._commit()
+        states, self._untold = self._untold, {}
+        return Applied(applied.seq, states)
+
+    def flush(self) -> None:
+        """Write down what was applied, before the connection closes."""
+        if self._uncommitted:
+            self._commit()
+
+    def _undo(self) -> None:
+        """Take back the batch under way, and no other."""
+        connection = self._connection
+        if connection.in_transaction:  # some errors end the transaction by themselves
+            connection.execute("ROLLBACK TO batch")
+            connection.execute("RELEASE batch")
+        self._flags.forget()
+        self._numbers = Numbers.load(connection)
+        if self._uncommitted and not connection.in_transaction:
+            self._uncommitted = 0
+            raise Lost("windows of a first indexing were not written")
+
+    def _commit(self) -> None:
+        is_alone, self._uncommitted = self._uncommitted == 1, 0
+        try:
+            self._connection.commit()
+        except sqlite3.Error as error:
+            self._connection.rollback()
+            self._flags.forget()
+            self._numbers = Numbers.load(self._connection)
+            if is_alone:
+                raise
+            raise Lost("windows of a first indexing were not written") from error
 
     def _apply(self, batch: Batch) -> Applied:
         connection = self._connection

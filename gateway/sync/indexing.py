@@ -27,13 +27,13 @@ IN_FLIGHT = 3  # FETCH commands sent ahead, so that the server never waits for u
 
 async def index_mailbox(link: Link, row: MailboxRow) -> None:
     """Put every message of a mailbox into the index and mark it as indexed."""
+    await link.account.apply(Batch())  # what an attempt that was cut short has left is seen by the next lines
     if await _is_empty(link, row):
         return
     facts = await link.facts()
-    async with link.connection(row.facts.path) as connection:
-        selected = connection.selected
-        if selected is None:
-            raise RuntimeError("the pool selects the mailbox it was asked for")
+    async with link.connection(row.facts.path, select=False) as connection:
+        # Anew, even where it is selected: that may be the mailbox that was here before.
+        selected = await connection.select(row.facts.path, condstore=facts.tier is not Tier.NEITHER)
         mark = await _begin(link, row, selected)
         present = await connection.search(["ALL"])
         known = await link.account.read(lambda snapshot: snapshot.uids(row.facts.id))

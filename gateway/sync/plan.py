@@ -54,7 +54,9 @@ def plan(mark: Mark | None, seen: Seen, tier: Tier) -> Step:
     if mark is None:
         return Step.INDEX
     if seen.uidvalidity is not None and seen.uidvalidity != mark.uidvalidity:
-        return Step.REBUILD
+        # Courier tells the time until somebody selects the mailbox: where there is no message, no uid is void.
+        is_empty = mark.is_indexed and mark.exists == 0 and seen.messages == 0
+        return Step.NOTHING if is_empty else Step.REBUILD
     if not mark.is_indexed:
         return Step.INDEX
     if tier is Tier.NEITHER or not seen.highestmodseq or not mark.highestmodseq:

@@ -210,6 +210,7 @@ def test_the_index_is_the_model(
         is_settled = True
         for batch in [Batch(FULL_TREE, marks), *history, Batch(deltas=marks)]:
             index.apply(batch)
+            index.flush()  # windows of a first indexing are seen together
             model.apply(batch)
             view = model.view()
             is_settled = is_settled and not batch.is_bulk

@@ -23,6 +23,8 @@ SAME = Seen(uidvalidity=7, uidnext=10, highestmodseq=50, messages=5)
         (MARK, SAME, Tier.NEITHER, Step.SCAN),
         (MARK, Seen(8, 10, 50, 5), Tier.QRESYNC, Step.REBUILD),
         (Mark(7, 10, 50, 5, is_indexed=False), Seen(8, 10, 50, 5), Tier.QRESYNC, Step.REBUILD),
+        (Mark(7, 1, 0, 0, is_indexed=True), Seen(8, 1, None, 0), Tier.NEITHER, Step.NOTHING),
+        (Mark(7, 1, 0, 0, is_indexed=True), Seen(8, 2, None, 1), Tier.NEITHER, Step.REBUILD),
         (MARK, Seen(7, 10, 51, 5), Tier.QRESYNC, Step.CHANGED_SINCE),
         (MARK, Seen(7, 11, 50, 5), Tier.QRESYNC, Step.CHANGED_SINCE),
         (MARK, Seen(7, 10, 50, 4), Tier.CONDSTORE, Step.CHANGED_SINCE),
