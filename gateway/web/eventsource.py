@@ -115,10 +115,11 @@ async def _stream(
 ) -> None:
     """Write events until the listener ends, the client goes or the login expires."""
     writer = await response.prepare(request)
-    assert writer is not None
-    if request.transport is not None:
-        request.transport.set_write_buffer_limits(high=BUFFER_OCTETS)
-    await _send(writer, opening(listener.position, RETRY_MS))
+    transport = request.transport
+    if writer is None or transport is None:
+        raise ConnectionResetError
+    transport.set_write_buffer_limits(high=BUFFER_OCTETS)
+    await _send(writer, transport, opening(listener.position, RETRY_MS))
     loop = asyncio.get_running_loop()
     sent_at = loop.time()
     while until_s is None or time.time() < until_s:
@@ -128,7 +129,7 @@ async def _stream(
         try:
             changed = await listener.next(max(wait_s, 0))
         except TimeoutError:
-            if request.transport is None or request.transport.is_closing():
+            if transport.is_closing():
                 return
             if not asked.ping_s or loop.time() - sent_at < asked.ping_s:
                 continue
@@ -137,15 +138,21 @@ async def _stream(
             return
         else:
             octets = state_event(changed, listener.position)
-        await _send(writer, octets)
+        await _send(writer, transport, octets)
         sent_at = loop.time()
         if asked.closes_after_state and octets.startswith(b"event: state"):
             return
 
 
-async def _send(writer: AbstractStreamWriter, octets: bytes) -> None:
+async def _send(writer: AbstractStreamWriter, transport: asyncio.WriteTransport, octets: bytes) -> None:
+    if len(octets) < BUFFER_OCTETS and transport.get_write_buffer_size() == 0:
+        await writer.write(octets)  # fits the buffer, so it does not wait: no timer for each of thousands of streams
+        if transport.get_write_buffer_size() == 0:
+            return
+        octets = b""
     async with asyncio.timeout(SEND_TIMEOUT_S):
-        await writer.write(octets)
+        if octets:
+            await writer.write(octets)
         await writer.drain()
 
 
