@@ -4,6 +4,7 @@
 #   make test     install what the tests need, then run everything
 #   make check    format, lint, types and the fast tests: under a minute
 #   make bench    measure, and print one table
+#   make soak     the tests that cut connections and mix operations, at every position and for long
 #   make clean    remove the virtual environment and everything cached
 
 VENV    ?= .venv
@@ -13,7 +14,7 @@ PORT    ?= 8080
 PYTEST_ARGS ?=
 export PORT UPSTREAM UPSTREAM_LOGIN UPSTREAM_PASSWORD TLS CA_FILE CONFIG
 
-.PHONY: help run test check static bench clean
+.PHONY: help run test check static bench soak clean
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
@@ -38,6 +39,10 @@ static: $(VENV)/.has-test
 bench: $(VENV)/.has-test
 	$(PYTHON) -m tests.upstreams.debian dovecot
 	@exec $(PYTHON) -m bench $(BENCH_ARGS)
+
+soak: $(VENV)/.has-test
+	$(PYTHON) -m tests.upstreams.debian
+	CUTS=all SOAK=1 $(PYTHON) -m pytest -q --timeout=7200 tests/sync $(PYTEST_ARGS)
 
 $(VENV)/.has-demo: pyproject.toml tools/venv
 	tools/venv $(VENV) demo
