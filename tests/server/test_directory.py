@@ -34,6 +34,7 @@ async def test_an_account_that_is_listened_to_stays_open(tmp_path: Path, monkeyp
         data_dir=tmp_path,
         providers=providers(load(None, environ), Metrics()),
         uploads=NoUploads(),
+        sort_orders=store,
         brought=brought.append,
         is_needed=lambda account_id: account_id == "a1",
     )
