@@ -311,7 +311,7 @@ def _check_free(
     """Refuse a path that is taken, and a name that a sibling has (RFC 8621 section 2, `name`)."""
     for facts in mailboxes.values():
         if facts.path == path or (facts.parent_id == parent_id and facts.name == name):
-            raise SetError("invalidProperties", "a sibling has this name", properties=properties)
+            raise SetError("alreadyExists", "a sibling has this name", properties=properties, existingId=facts.id)
 
 
 def _agrees(facts: MailboxFacts, is_subscribed: bool | None, sort_order: int | None) -> bool:

@@ -109,10 +109,12 @@ async def test_names(upstream: Upstream, open_account: OpenAccount) -> None:
     account = await open_account(upstream, upstream.fresh_login())
     before = await fresh(account)
     (drafts,) = [facts for facts in before.values() if facts.role == "drafts"]
-    bad = [f"a{upstream.separator}b", "a\nb", "\x7f", "", "x" * 256, "inbox", "INBOX", "Inbox", drafts.name, "\u2028"]
+    bad = [f"a{upstream.separator}b", "a\nb", "\x7f", "", "x" * 256, "inbox", "INBOX", "Inbox", "\u2028"]
     for name in bad:
         error = await refused(make(account, name))
         assert (error.kind, error.extra["properties"]) == ("invalidProperties", ["name"]), name
+    error = await refused(make(account, drafts.name))
+    assert (error.kind, error.extra["existingId"]) == ("alreadyExists", drafts.id)
     assert await fresh(account) == before
     for name in ("100 % * sure", "#x", "~x", " x", 'a"b\\c', "x" * 240, ".x", "NIL", "&-", "&AOk-"):
         refusal = await made_or_refused(account, name)
@@ -177,7 +179,7 @@ async def test_move(upstream: Upstream, open_account: OpenAccount) -> None:
     error = await refused(account.backend.change_mailbox(MailboxChange(mailbox_id=a, moves=True, parent_id=x)))
     assert error.kind == "invalidProperties"
     error = await refused(account.backend.change_mailbox(MailboxChange(mailbox_id=b, name="a")))
-    assert (error.kind, error.extra["properties"]) == ("invalidProperties", ["name"])
+    assert (error.kind, error.extra["existingId"]) == ("alreadyExists", a)
     assert await fresh(account) == mailboxes(account)
 
 
