@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from gateway.account.backend import Backend
 from gateway.account.digest import Undigested, check_digested
 from gateway.account.filter_sql import Found, Scope, View, compile_filter, searches, weakened
+from gateway.account.heap import trim_soon
 from gateway.account.index import Index, is_corrupt
 from gateway.account.query import EmailQuery, QueryChanges, QueryResult, check_query, conditions_of
 from gateway.account.query_changes import evaluate_changes
@@ -64,7 +65,7 @@ class Account:
         self.path = path
         self._index = Index(path)
         self._listings = Listings()
-        self._batches: asyncio.Queue[tuple[Batch, asyncio.Future[Applied]]] = asyncio.Queue(MAX_WAITING_BATCHES)
+        self._batches: asyncio.Queue[tuple[Batch | None, asyncio.Future[Applied]]] = asyncio.Queue(MAX_WAITING_BATCHES)
         self._owner: asyncio.Task[None] | None = None
         self._subscribers: dict[int, Callable[[Applied], None]] = {}
         self._next_subscriber = 0
@@ -92,6 +93,9 @@ class Account:
         """Let go of the idle connections to the index; they come back when needed."""
         self._index.release()
         self._listings = Listings()
+        if self._owner is not None and self._batches.empty():  # the writer's connection goes by the owner's hand
+            self._batches.put_nowait((None, asyncio.get_running_loop().create_future()))
+            trim_soon()
 
     async def fresh(self, need: Need) -> None:
         """Bring the index up to date as far as `need` says."""

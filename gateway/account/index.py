@@ -59,8 +59,12 @@ class Index:
             self._writing = self._connect_writer()
         self._writer = Writer(self._writing)
 
-    def apply(self, batch: Batch) -> Applied:
-        """Apply a batch. In a thread, one at a time."""
+    def apply(self, batch: Batch | None) -> Applied:
+        """Apply a batch; None: close the connection that writes, until the next. In a thread, one at a time."""
+        if batch is None:
+            self.flush()
+            self._close_writer()
+            return Applied(0)
         self.open()
         assert self._writer is not None
         return self._writer.apply(batch)
@@ -117,6 +121,9 @@ class Index:
         self.release()
         with suppress(sqlite3.Error):  # what is not written is read again: its mailbox is not marked as indexed
             self.flush()
+        self._close_writer()
+
+    def _close_writer(self) -> None:
         self._writer = None
         if self._writing is not None:
             self._writing.close()

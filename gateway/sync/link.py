@@ -53,7 +53,9 @@ class Facts:
     @classmethod
     def of(cls, connection: Connection) -> Facts:
         # What ENABLE refused is not there, whatever CAPABILITY says (RFC 5161 section 3.1).
-        usable = connection.capabilities - ({"QRESYNC"} - connection.enabled)
+        usable = connection.capabilities
+        if "QRESYNC" in usable and "QRESYNC" not in connection.enabled:
+            usable = usable - {"QRESYNC"}
         return cls(usable, Tier.of(usable), Identity.of(connection.capabilities, connection.server_id))
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 
 from gateway.account.account import DIGESTED_AT_ONCE
@@ -36,7 +35,7 @@ class Schedule:
         self._link = link
         self._indexing: dict[str, asyncio.Task[None]] = {}
         self._background: asyncio.Task[None] | None = None
-        self._rebuilt: dict[str, deque[float]] = {}  # when each mailbox was indexed, the last few times
+        self._rebuilt: dict[str, tuple[float, ...]] = {}  # when each mailbox was indexed, the last few times
         self._not_before: dict[str, float] = {}
         self.on_indexed: Callable[[str], None] = lambda _: None  # told of each mailbox whose indexing is complete
 
@@ -88,12 +87,12 @@ class Schedule:
             log.warning("mailbox not indexed", extra={"mailbox": mailbox_id, "error": type(error).__name__})
             self._not_before[mailbox_id] = time.monotonic() + REFUSED_S
             return
-        rebuilt = self._rebuilt.setdefault(mailbox_id, deque(maxlen=MAX_REBUILDS))
+        rebuilt = self._rebuilt.get(mailbox_id, ())
         now = time.monotonic()
         if len(rebuilt) == MAX_REBUILDS and now - rebuilt[0] < REBUILD_SPAN_S:
             log.warning("mailbox rebuilt again and again", extra={"mailbox": mailbox_id})
             self._not_before[mailbox_id] = now + REBUILD_SPAN_S
-        rebuilt.append(now)
+        self._rebuilt[mailbox_id] = (*rebuilt, now)[-MAX_REBUILDS:]
 
     def _wake(self) -> None:
         if self._background is None or self._background.done():

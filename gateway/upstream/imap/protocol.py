@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from gateway.upstream.imap.commands.command import Command
@@ -389,7 +390,12 @@ class Protocol:
         self._message_takers = [flight for flight in self._in_flight.values() if flight.command.takes_messages]
 
     def _set_capabilities(self, words: bytes) -> None:
-        self.capabilities = frozenset(words.decode("latin-1").upper().split()[:MAX_CAPABILITIES])
+        self.capabilities = _capabilities(words)
+
+
+@lru_cache(maxsize=64)  # thousands of connections to one server have one set
+def _capabilities(words: bytes) -> frozenset[str]:
+    return frozenset(words.decode("latin-1").upper().split()[:MAX_CAPABILITIES])
 
 
 _STATUS_KINDS = frozenset({"OK", "NO", "BAD", "BYE", "PREAUTH"})

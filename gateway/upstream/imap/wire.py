@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import threading
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter
@@ -26,6 +27,16 @@ SLICE_S = 0.005  # then others on the loop get their turn
 RESPONSES_BETWEEN_CLOCKS = 8  # looking at the clock costs as much as a tenth of a response
 
 
+class _Room(threading.local):
+    """What all connections of a thread's loop read into, one after another: thousands of them are mostly idle."""
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(READ_OCTETS))
+
+
+_room = _Room()
+
+
 class Wire(asyncio.BufferedProtocol):
     """Connects one transport with one Protocol."""
 
@@ -35,7 +46,7 @@ class Wire(asyncio.BufferedProtocol):
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._scanner = Scanner(protocol.open_literal)
-        self._buffer = memoryview(bytearray(READ_OCTETS))
+        self._buffer = _room.buffer
         self._transport: asyncio.Transport | None = None
         self._responses: deque[bytes] = deque()
         self._works_later = False
