@@ -1,7 +1,7 @@
 """What a list view costs at the least, on this machine, in this run.
 
     /trivial   fixed octets from aiohttp: the price of HTTP
-    /spike     a page from a covering index, 50 rows by id, msgpack to JSON: the price of the data besides
+    /spike     a page from a covering index, 50 rows by id, unpacked and packed again: the price of the data besides
 
 Started as `python -m bench.yardstick PORT OCTETS MESSAGES`; a child process, as the gateway is one.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 import sqlite3
 import sys
 
-import msgpack
 import orjson
 from aiohttp import web
 
@@ -27,7 +26,7 @@ CREATE INDEX page ON location (mailbox, received DESC, email, thread);
 def fill(messages: int) -> sqlite3.Connection:
     database = sqlite3.connect(":memory:")
     database.executescript(SCHEMA)
-    emails = ((n, n // 2, msgpack.packb(summary(n))) for n in range(messages))
+    emails = ((n, n // 2, orjson.dumps(summary(n))) for n in range(messages))
     database.executemany("INSERT INTO email VALUES (?, ?, ?)", emails)
     locations = ((1, 1_500_000_000 + n, n, n // 2, n) for n in range(messages))
     database.executemany("INSERT INTO location VALUES (?, ?, ?, ?, ?)", locations)
@@ -63,7 +62,7 @@ def page(database: sqlite3.Connection) -> bytes:
                 break
     marks = ",".join("?" * len(ids))
     rows = dict(database.execute(f"SELECT id, summary FROM email WHERE id IN ({marks})", ids))
-    return orjson.dumps({"list": [msgpack.unpackb(rows[email]) for email in ids]})
+    return orjson.dumps({"list": [orjson.loads(rows[email]) for email in ids]})
 
 
 def make_app(octets: int, messages: int) -> web.Application:

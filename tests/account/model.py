@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.account.flags import keywords_of, union
 from gateway.account.ids import digest_id, id_of, link_digest
@@ -152,12 +154,17 @@ class Model:
         if first is None:
             ids.sort(key=lambda id: self.facts[id].message.received_at_s, reverse=True)
         for one in reversed(sort):
-            keys = {id: self.key(view, one, id) for id in ids}
+            keys: dict[str, Any] = {id: self.key(view, one, id) for id in ids}
             # reverse=True keeps equal elements in their order
             ids.sort(key=keys.__getitem__, reverse=not one.is_ascending)
         if collapse_threads:
             seen: set[str] = set()
-            ids = [id for id in ids if not (self.facts[id].thread in seen or seen.add(self.facts[id].thread))]
+            first_ids = []
+            for id in ids:
+                if self.facts[id].thread not in seen:
+                    seen.add(self.facts[id].thread)
+                    first_ids.append(id)
+            ids = first_ids
         return ids
 
     def key(self, view: View, one: Comparator, id: str) -> object:
@@ -211,11 +218,12 @@ class Model:
             one.has_keyword is None or one.has_keyword.lower() in keywords,
             one.not_keyword is None or one.not_keyword.lower() not in keywords,
         ]
-        for keyword, is_so in (
+        of_threads: tuple[tuple[str | None, Callable[[str], bool]], ...] = (
             (one.all_in_thread_have_keyword, lambda keyword: all(keyword in held for held in thread)),
             (one.some_in_thread_have_keyword, lambda keyword: any(keyword in held for held in thread)),
             (one.none_in_thread_have_keyword, lambda keyword: not any(keyword in held for held in thread)),
-        ):
+        )
+        for keyword, is_so in of_threads:
             tests.append(keyword is None or is_so(keyword.lower()))
         if one.subject is not None:
             subject = (summary.subject or "").casefold()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,7 +56,7 @@ def test_a_hostile_objectid_is_hashed(hostile: str) -> None:
 @pytest.mark.parametrize("section", ["", "1", "2.1", "1.2.3.4"])
 def test_a_blob_id_says_where_its_octets_are(email: str, section: str) -> None:
     """A blob id parses back to the email and section it was made of."""
-    kind = "part" if section else "message"
+    kind: Literal["part", "message"] = "part" if section else "message"
     assert parse_blob_id(part_blob_id(email, section)) == BlobRef(kind, email, section)
 
 

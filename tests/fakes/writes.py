@@ -113,7 +113,9 @@ class IndexWrites:
             rights=frozenset(RIGHTS),
         )
         mark = Mark(uidvalidity=1, uidnext=1, is_indexed=True)
-        await self.account.apply(Batch(mailboxes=[*self._mailbox_facts().values(), facts], deltas=[MailboxDelta(id, mark=mark)]))
+        await self.account.apply(
+            Batch(mailboxes=[*self._mailbox_facts().values(), facts], deltas=[MailboxDelta(id, mark=mark)])
+        )
         return id
 
     async def change_mailbox(self, change: MailboxChange) -> None:

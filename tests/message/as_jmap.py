@@ -35,7 +35,7 @@ def as_jmap(data: bytes) -> dict[str, Any]:
         "subject": summary.subject,
         "sentAt": summary.sent_at,
         "preview": (
-            "" if shown is None else preview(values[shown.section]["value"], is_html=shown.type == "text/html")
+            "" if shown is None else preview(str(values[shown.section]["value"]), is_html=shown.type == "text/html")
         ),
         "hasAttachment": has_attachment(message.root),
         "bodyStructure": _structure(message.root),

@@ -102,7 +102,7 @@ def test_addresses(addresses: list[dict[str, Any]]) -> None:
 @given(st.lists(ADDRESSES, min_size=1, max_size=4), LINES.map(str.strip).filter(bool))
 def test_groups(lists: list[list[dict[str, Any]]], name: str) -> None:
     """Groups, empty ones and mailboxes outside of groups come back as they were."""
-    groups = [{"name": name, "addresses": addresses} for addresses in lists]
+    groups: list[dict[str, Any]] = [{"name": name, "addresses": addresses} for addresses in lists]
     groups += [{"name": "Nobody", "addresses": []}, {"name": None, "addresses": lists[0]}]
     found = back(encode_field("To", "GroupedAddresses", groups), "GroupedAddresses")
     assert [group["addresses"] for group in found] == [shown(group["addresses"]) for group in groups]

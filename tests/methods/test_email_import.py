@@ -124,7 +124,7 @@ async def test_already_there(world: World) -> None:
     assert await import_(world) == {"type": "alreadyExists", "existingId": "M1"}
     world.refusals[None] = SetError("overQuota")
     assert (await import_(world))["type"] == "overQuota"
-    await world.change_mailbox("inbox", rights=frozenset(RIGHTS) - {"mayAddItems"})
+    await world.alter_mailbox("inbox", rights=frozenset(RIGHTS) - {"mayAddItems"})
     assert (await import_(world))["type"] == "forbidden"
 
 

@@ -200,7 +200,7 @@ async def test_states(world: World, mail: str) -> None:
 )
 async def test_rights(world: World, mail: str, mailbox: str, missing: str, patch: dict[str, Any]) -> None:
     """What myRights does not allow is forbidden, and nothing is changed."""
-    await world.change_mailbox(mailbox, rights=frozenset(RIGHTS) - {missing})
+    await world.alter_mailbox(mailbox, rights=frozenset(RIGHTS) - {missing})
     error = await update(world, mail, patch)
     assert error is not None
     assert error["type"] == "forbidden"
@@ -209,9 +209,9 @@ async def test_rights(world: World, mail: str, mailbox: str, missing: str, patch
 
 async def test_rights_that_are_not_needed(world: World, mail: str) -> None:
     """$seen needs maySetSeen alone, other keywords maySetKeywords alone."""
-    await world.change_mailbox("inbox", rights=frozenset(RIGHTS) - {"maySetKeywords"})
+    await world.alter_mailbox("inbox", rights=frozenset(RIGHTS) - {"maySetKeywords"})
     assert await update(world, mail, {"keywords/$seen": True}) is None
-    await world.change_mailbox("inbox", rights=frozenset(RIGHTS) - {"maySetSeen", "mayRemoveItems"})
+    await world.alter_mailbox("inbox", rights=frozenset(RIGHTS) - {"maySetSeen", "mayRemoveItems"})
     assert await update(world, mail, {"keywords/x": True}) is None
     answer = await world.call("Email/set", destroy=[mail])
     assert answer["notDestroyed"][mail]["type"] == "forbidden"

@@ -60,7 +60,7 @@ async def test_only_counts_changed(world: World) -> None:
     counts = {"totalEmails", "unreadEmails", "totalThreads", "unreadThreads"}
     assert response["updatedProperties"]
     assert set(response["updatedProperties"]) <= counts
-    await world.change_mailbox("inbox", name="In")
+    await world.alter_mailbox("inbox", name="In")
     assert (await world.call("Mailbox/changes", sinceState=state))["updatedProperties"] is None
 
 
@@ -236,16 +236,16 @@ async def test_query_changes(world: World, arguments: dict[str, Any]) -> None:
                 case 0:
                     await world.add_mailbox(f"new{step}{rng.random()}"[:12].replace(".", ""), parent_id=id)
                 case 1:
-                    await world.change_mailbox(id, name=f"{rng.choice('abcz')}{step}")
+                    await world.alter_mailbox(id, name=f"{rng.choice('abcz')}{step}")
                 case 2:
-                    await world.change_mailbox(id, is_subscribed=rng.random() < 0.7)
+                    await world.alter_mailbox(id, is_subscribed=rng.random() < 0.7)
                 case 3:
                     await world.deliver(f"Subject: {step}\n\nx", id)
                 case 4:
                     if not any(facts.parent_id == id for facts in world.mailboxes.values()) and id != "inbox":
                         await world.remove_mailbox(id)
                 case 5:
-                    await world.change_mailbox(id, sort_order=rng.randrange(3))
+                    await world.alter_mailbox(id, sort_order=rng.randrange(3))
         after = await world.call("Mailbox/query", **arguments, calculateTotal=True)
         changes = await world.call(
             "Mailbox/queryChanges", **arguments, sinceQueryState=before["queryState"], calculateTotal=True

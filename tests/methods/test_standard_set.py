@@ -46,7 +46,15 @@ async def test_refused_calls(scene: Scene) -> None:
     many = {f"c{n}": {"name": "x"} for n in range(7)}
     error = await refused(scene.set(create=many, destroy=[f"d{n}" for n in range(6)]))
     assert error.kind == "requestTooLarge"
-    for wrong in ({"create": []}, {"update": {"x": 1}}, {"destroy": "x"}, {"odd": 1}, {"isLoud": 1}, {"ifInState": 1}):
+    wrongs: tuple[dict[str, Any], ...] = (
+        {"create": []},
+        {"update": {"x": 1}},
+        {"destroy": "x"},
+        {"odd": 1},
+        {"isLoud": 1},
+        {"ifInState": 1},
+    )
+    for wrong in wrongs:
         assert (await refused(scene.set(**wrong))).kind == "invalidArguments"
     assert (await refused(scene.set(accountId="A3"))).kind == "accountNotFound"
     scene.place.is_read_only = True

@@ -87,7 +87,7 @@ async def test_life_of_a_draft(upstream: Upstream, accounts: dict[str, Account])
     client = Client(accounts)
     inbox, work = await client.inbox(), await client.mailbox("Work")
     image = UPLOADS.add(bytes(range(256)) * 300, "image/png")
-    draft = {
+    draft: dict[str, Any] = {
         "mailboxIds": {inbox: True},
         "keywords": {"$draft": True, "$seen": True},
         "from": [{"name": "Jörg Äpfel", "email": "joerg@example.org"}],

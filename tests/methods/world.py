@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -92,7 +92,7 @@ class World(IndexWrites):
         await self._tree([id] if is_indexed else [])
         return id
 
-    async def change_mailbox(self, id: str, **facts: Any) -> None:
+    async def alter_mailbox(self, id: str, **facts: Any) -> None:
         old = self.mailboxes[id]
         values = {name: getattr(old, name) for name in MailboxFacts.__slots__}
         self.mailboxes[id] = MailboxFacts(**(values | facts))
@@ -239,6 +239,9 @@ class World(IndexWrites):
 
     def stored(self, email_id: str, octets: bytes) -> None:
         self.messages[email_id] = octets
+
+    def watch(self) -> Callable[[], None]:
+        return lambda: None
 
     async def close(self) -> None:
         pass

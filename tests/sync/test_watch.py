@@ -114,7 +114,9 @@ async def test_news_of_a_mailbox_is_read_without_a_look_at_all(watched: Open) ->
         await one.until_emails(3)
         assert one.server.verbs["LIST"] == looks
         await one.until(lambda: len(one.applied) > seen, "not announced")
-        assert [set(applied.states) for applied in one.applied[seen:]] == [{"Email", "Thread", "Mailbox", "EmailDelivery"}]
+        assert [set(applied.states) for applied in one.applied[seen:]] == [
+            {"Email", "Thread", "Mailbox", "EmailDelivery"}
+        ]
 
 
 async def test_a_watched_account_needs_no_sweep_for_a_request(watched: Open) -> None:

@@ -73,9 +73,7 @@ MAILBOX: Final = DataType(
     properties={
         "id": Property(is_id, is_immutable=True, is_server_set=True),
         "name": Property(is_mailbox_name, default=REQUIRED),
-        "parentId": Property(
-            nullable(is_id_or_reference), is_nullable=True, is_reference=True, is_own_reference=True
-        ),
+        "parentId": Property(nullable(is_id_or_reference), is_nullable=True, is_reference=True, is_own_reference=True),
         "role": Property(nullable(one_of(ROLES)), is_nullable=True),
         "sortOrder": Property(is_sort_order, default=0),
         "totalEmails": Property(is_unsigned_int, is_server_set=True),

@@ -61,7 +61,8 @@ async def test_fetches_that_differ_fly_together() -> None:
         news: list[Event] = []
         connection.on_unsolicited = news.append
         low, high, flags = [], [], []
-        one, two = [], []
+        one: list[bytes] = []
+        two: list[bytes] = []
         await asyncio.gather(
             connection.fetch("1:3", "RFC822.SIZE", on_message=lambda message: low.append(message.uid)),
             connection.fetch([(4, 6)], "RFC822.SIZE", on_message=lambda message: high.append(message.uid)),

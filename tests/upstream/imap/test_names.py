@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.upstream.imap.names import MailboxNames, decode_utf7, encode_utf7
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
 @pytest.mark.parametrize(
