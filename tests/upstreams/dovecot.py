@@ -1,4 +1,4 @@
-"""Dovecot on loopback, in three tiers of what it offers.
+"""Dovecot on loopback, in four tiers of what it offers.
 
 Any login works with the one password, and its empty account appears at the first login. Two logins are special:
 `tiny` has a quota of 64 KiB, `locked` is always refused.
@@ -20,8 +20,13 @@ from tests.upstreams.upstream import DOMAIN, PASSWORD, SPECIAL_USE, Upstream
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MASTER_PASSWORD = "mastersecret"
-Tier = Literal["full", "uidplus", "bare"]
-CAPABILITIES: dict[Tier, str | None] = {"full": None, "uidplus": "IMAP4rev1 UIDPLUS", "bare": "IMAP4rev1"}
+Tier = Literal["full", "condstore", "uidplus", "bare"]
+CAPABILITIES: dict[Tier, str | None] = {
+    "full": None,
+    "condstore": "IMAP4rev1 CONDSTORE ENABLE ESEARCH IDLE LIST-EXTENDED LIST-STATUS MOVE SPECIAL-USE UIDPLUS UNSELECT",
+    "uidplus": "IMAP4rev1 UIDPLUS",
+    "bare": "IMAP4rev1",
+}
 LISTENERS = ("imap", "imaps", "sieve", "submission", "submissions", "lmtp")
 
 
