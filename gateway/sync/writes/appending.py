@@ -3,7 +3,7 @@
 Rule 1: nothing but the octets under way is held of a message.
 Rule 2: APPEND goes out without the turn, for it may last minutes; what came of it is read and put into the index within
 the turn, from the upstream and not from memory: whatever a sweep saw meanwhile, the index is right afterwards.
-Rule 3: after a break the message is looked for, before it is sent once more.
+Rule 3: after a break the message is looked for, before it is sent once more. After a tagged OK it is never sent again.
 Rule 4: an Email that was there already is not stored twice. Where its id is known only afterwards (RFC 8474, EMAILID),
 the location that APPEND made is removed again: that one uid and no other.
 """
@@ -36,6 +36,7 @@ from gateway.upstream.imap.commands.append import Append, Appended
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 2  # at sending the octets: once more after a connection that broke
+LOST_SIGHT = "the mail server stored the message, and did not show it a moment later"
 MAX_HEADER_OCTETS = 256 << 10  # looked at to know the message again; a longer header is known by what fits
 
 
@@ -62,6 +63,8 @@ class Appending:
                 message = await self._find(row, appended)
                 if message is not None:
                     return await self._enter(row, message)
+            if appended is not None:
+                raise SetError("serverFail", LOST_SIGHT)
         raise SetError("serverFail", UNDONE)
 
     def _check(self, facts: Facts) -> MailboxRow:
@@ -151,7 +154,7 @@ class Appending:
                 if appended is not None and appended.uid is not None and not is_other(appended.uidvalidity, row):
                     found = await self._fetch(row, appended.uid)
                     if found is None:
-                        raise SetError("serverFail", "the message was stored, and was gone a moment later")
+                        raise SetError("serverFail", LOST_SIGHT)
                     return found
                 return await self._search(row)
             except CommandFailed as error:

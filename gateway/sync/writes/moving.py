@@ -97,6 +97,9 @@ async def arrivals(link: Link, target: MailboxRow, first: int) -> list[NewMessag
 
 
 def is_other(uidvalidity: int | None, row: MailboxRow) -> bool:
-    """Tell whether the uids of the index are void: the mailbox has another UIDVALIDITY."""
-    known = row.mark.uidvalidity if row.mark is not None else 0
+    """Tell whether the uids of the index are void: the mailbox has another UIDVALIDITY.
+
+    Where the index has none, none is: Courier tells the time as UIDVALIDITY until something is in the mailbox.
+    """
+    known = row.mark.uidvalidity if row.mark is not None and row.mark.exists else 0
     return bool(known and uidvalidity and known != uidvalidity)

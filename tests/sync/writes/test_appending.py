@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -112,3 +113,20 @@ async def test_over_quota(dovecot: Upstream, open_account: OpenAccount) -> None:
         await account.backend.append_email(_email(message("big", body="x" * 70 + "\r\n" * 40_000), boxes["INBOX"]))
     assert caught.value.kind == "overQuota"
     assert there(dovecot, "tiny", "INBOX") == []
+
+
+async def test_the_first_message_of_a_mailbox_is_stored_once(upstream: Upstream, open_account: OpenAccount) -> None:
+    """Where a server tells the time as UIDVALIDITY until something is there, too; and it is not read anew forever."""
+    for _ in range(3):
+        login = upstream.fresh_login()
+        account = await open_account(upstream, login, index=login)
+        await account.fresh(ALL)
+        await asyncio.sleep(1.1)  # another second: another UIDVALIDITY on Courier
+        box = mailbox_ids(account)["INBOX"]
+        email_id = await account.backend.append_email(_email(message("first"), box))
+        assert [it.subject for it in there(upstream, login, "INBOX")] == ["first"]
+        before = states(account)
+        await account.fresh(ALL)
+        await account.fresh(ALL)
+        assert list(ids_by_subject(account).values()) == [email_id]
+        assert states(account) == before
