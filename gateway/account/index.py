@@ -67,12 +67,23 @@ class Index:
             return Applied(0)
         self.open()
         assert self._writer is not None
-        return self._writer.apply(batch)
+        with self._writing_caches():
+            return self._writer.apply(batch)
 
     def flush(self) -> None:
         """Show what windows of a first indexing have brought. In the thread of `apply`."""
         if self._writer is not None:
-            self._writer.flush()
+            with self._writing_caches():
+                self._writer.flush()
+
+    @contextmanager
+    def _writing_caches(self) -> Iterator[None]:
+        caches = self._caches
+        caches.version += 1
+        try:
+            yield
+        finally:
+            caches.version += 1
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -110,6 +121,7 @@ class Index:
 
     def release(self) -> None:
         """Close the connections that nothing uses; they are opened again when needed."""
+        self._caches.forget_rows()
         while self._idle:
             self._idle.pop().close()
         if self._reading is not None and self._open_snapshot is None:

@@ -32,12 +32,31 @@ _WITH_STRUCTURE = _EMAIL.format(
 )
 
 
+MAX_ROWS = 2_000  # kept of an account: forty pages of a list, 4 MB at most
+
+
 class Caches:
     """What all views of an index share: numbers that keep their meaning."""
 
     def __init__(self) -> None:
         self.keywordsets: dict[int, tuple[str, ...]] = {}
         self.mailbox_ids: tuple[int, dict[int, str]] = (-1, {})  # as of a seq of Mailbox
+        # Moves on before and after every write: odd while one is under way, so that no row of before is taken for one
+        # of after.
+        self.version = 0
+        self._rows: dict[str, EmailRow] = {}
+        self._rows_version = 0
+
+    def rows(self, version: int) -> dict[str, EmailRow] | None:
+        """Return the rows read since the last write, to be read and added to; None while they cannot be trusted."""
+        if version % 2 or version != self.version:
+            return None
+        if self._rows_version != version or len(self._rows) > MAX_ROWS:
+            self._rows, self._rows_version = {}, version
+        return self._rows
+
+    def forget_rows(self) -> None:
+        self._rows = {}
 
 
 class Snapshot:
@@ -46,6 +65,7 @@ class Snapshot:
     def __init__(self, connection: sqlite3.Connection, caches: Caches) -> None:
         self.connection = connection
         self._caches = caches
+        self._version = caches.version
 
     @cached_property
     def journal(self) -> Journal:
@@ -70,6 +90,21 @@ class Snapshot:
 
     def emails(self, ids: Iterable[str], *, with_structure: bool = False) -> dict[str, EmailRow]:
         """Return the Emails that exist of these, by id."""
+        if with_structure:
+            return self._load_emails(list(ids), with_structure=True)
+        _ = self.journal  # from the first read on the view is of one moment; the version is looked at after that
+        rows = self._caches.rows(self._version)
+        if rows is None:
+            return self._load_emails(list(ids), with_structure=False)
+        wanted = list(ids)
+        if lacking := [id for id in wanted if id not in rows]:
+            loaded = self._load_emails(lacking, with_structure=False)
+            if self._caches.rows(self._version) is not rows:  # a write has begun: they are of before
+                return {id: row for id in wanted if (row := loaded.get(id) or rows.get(id)) is not None}
+            rows.update(loaded)
+        return {id: rows[id] for id in wanted if id in rows}
+
+    def _load_emails(self, ids: Sequence[str], *, with_structure: bool) -> dict[str, EmailRow]:
         text = _WITH_STRUCTURE if with_structure else _WITHOUT_STRUCTURE
         found = load_json(self.connection, text, (json_of(ids),)) or ()
         mailbox_ids = self.mailbox_ids
