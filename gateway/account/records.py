@@ -174,7 +174,7 @@ class TextCriterion:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a request must find up to date (DESIGN section 6: first contact)."""
+    """What a request must find up to date; the rest may wait its turn."""
 
     tree: bool = True  # the mailboxes and, where known, their counts
     known: bool = False  # plus: every mailbox that is indexed already is resynced
