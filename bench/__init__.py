@@ -7,11 +7,13 @@
     listing.py    (b) a list view over keep-alive, against the yardsticks
     yardstick.py  an aiohttp server that answers the same octets, and the least that a list view can do
     resync.py     (c) one new message in a large mailbox: round trips
+    watching.py   (f) many accounts watched while nothing happens: memory and CPU of each
+    push_latency.py  (g) from the upstream's own word to the listeners, against a bare IMAP client
     gateway.py    the gateway as a child process, configured for a bench
     client.py     JMAP over one connection, timed
     table.py      the one table
 
 Rules
-1. The gateway is known from outside only: its command line, its HTTP, its metrics.
+1. The gateway is known from outside only: its command line, its HTTP, its metrics. (f) and (g) hold bare accounts.
 2. Nothing is compared across runs: each number stands beside the floor or yardstick of the same run.
 """

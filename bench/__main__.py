@@ -6,36 +6,55 @@ import argparse
 import json
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict
 
 from bench.index import bench_index
 from bench.listing import bench_listing
 from bench.mailbox import CACHE, served
+from bench.push_latency import bench_push_latency
+from bench.push_streams import bench_push_streams
 from bench.resync import bench_resync
 from bench.table import Table
+from bench.watching import bench_watching
 
 SIZES = (10_000, 100_000)
 BENCHES = {"index": bench_index, "listing": bench_listing, "resync": bench_resync}
+PUSH_BENCHES: dict[str, Callable[[Table], None]] = {  # they bring mailboxes of their own
+    "watching": bench_watching,
+    "push_latency": bench_push_latency,
+    "push_streams": bench_push_streams,
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"only {SIZES[0]:,} messages")
     parser.add_argument("--size", type=int, action="append", help="another number of messages; may be repeated")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}; all by default")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join([*BENCHES, *PUSH_BENCHES])}; all by default"
+    )
     chosen = parser.parse_args()
-    if unknown := set(chosen.names) - set(BENCHES):
+    if unknown := set(chosen.names) - {*BENCHES, *PUSH_BENCHES}:
         parser.error(f"no bench is called {' or '.join(sorted(unknown))}")
     table, failed = Table(tell=lambda line: print(line, flush=True)), []
-    for size in chosen.size or SIZES[: 1 if chosen.quick else None]:
+    of_sizes = [name for name in chosen.names or BENCHES if name in BENCHES]
+    for size in (chosen.size or SIZES[: 1 if chosen.quick else None]) if of_sizes else ():
         with served(size) as server:
-            for name in chosen.names or BENCHES:
+            for name in of_sizes:
                 print(f"{name}, {size:,} messages", flush=True)
                 try:
                     BENCHES[name](server, size, table)
                 except Exception:  # one bench that fails must not cost the others' numbers
                     traceback.print_exc()
                     failed.append(f"{name} of {size:,}")
+    for name in [name for name in chosen.names or PUSH_BENCHES if name in PUSH_BENCHES]:
+        print(name, flush=True)
+        try:
+            PUSH_BENCHES[name](table)
+        except Exception:  # as above
+            traceback.print_exc()
+            failed.append(name)
     print("\n" + table.text())
     if failed:
         print(f"failed: {', '.join(failed)}")
