@@ -49,6 +49,7 @@ async def test_everything_that_another_client_does_is_told(
 ) -> None:
     """In the INBOX and elsewhere: new mail, flags, expunges, moves, new mailboxes, renames."""
     monkeypatch.setattr(watch, "QUIET_S", 1.0)
+    monkeypatch.setattr(watch, "AGAIN_S", 1.0)
     login = upstream.fresh_login()
     other = f"{upstream.prefix}Other"
     with upstream.imap(login) as imap:
