@@ -100,7 +100,10 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
                 make_admin_app(metrics, lambda: reasons), config.admin.listen.host, config.admin.listen.port
             )
             chores = [asyncio.create_task(directory.close_idle()), asyncio.create_task(_sweep_uploads(uploads))]
+            engines = [provider.sieve for provider in upstreams.values() if provider.sieve is not None]
             try:
+                for engine in engines:
+                    engine.start()
                 await push.start()
                 await admin.start()
                 address = await public.start()
@@ -115,6 +118,8 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
                 await push.aclose()
                 await authenticator.aclose()
                 await directory.aclose()
+                for engine in engines:
+                    await engine.aclose()
                 await admin.stop()
     finally:
         await store.close()

@@ -7,12 +7,14 @@ gives it meaning, `protocol` matches it with the command in flight (all without 
 
 from gateway.upstream.managesieve.capabilities import Capabilities
 from gateway.upstream.managesieve.connection import Connection, Listed
+from gateway.upstream.managesieve.encode import Unnameable
 from gateway.upstream.managesieve.errors import (
     AuthenticationFailed,
     CommandFailed,
     ConnectError,
     Disconnected,
     ManageSieveError,
+    NameRefused,
     ProtocolViolation,
     ServerBye,
     Timeout,
@@ -30,8 +32,10 @@ __all__ = [
     "Keeper",
     "Listed",
     "ManageSieveError",
+    "NameRefused",
     "ProtocolViolation",
     "ServerBye",
     "Timeout",
     "Timeouts",
+    "Unnameable",
 ]

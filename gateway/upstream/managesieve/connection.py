@@ -21,6 +21,7 @@ from gateway.upstream.managesieve.errors import (
     CommandFailed,
     Disconnected,
     ManageSieveError,
+    NameRefused,
     ProtocolViolation,
     Timeout,
 )
@@ -39,7 +40,7 @@ class Listed(NamedTuple):
 
 
 class Connection:
-    """A connection. Every method raises `ManageSieveError`, or ValueError for a name that no script can have."""
+    """A connection. Every method raises `ManageSieveError`, or Unnameable for a name that no script can have."""
 
     def __init__(self, *, timeouts: Timeouts | None = None) -> None:
         """Use `open`."""
@@ -148,8 +149,19 @@ class Connection:
     # ------------------------------------------------------------ writing
 
     async def put_script(self, name: str, content: bytes) -> str:
-        """Store a script, replacing one of that name; return the server's warnings. A bad one changes nothing."""
-        status = (await self.run(encode.line(b"PUTSCRIPT", encode.name(name), encode.literal(content)))).status
+        """Store a script, replacing one of that name; return the server's warnings. A bad one changes nothing.
+
+        Its name and size are shown first, for Cyrus 3.6 reads the octets of a script whose name it refuses as commands.
+        """
+        try:
+            await self.have_space(name, len(content))
+        except CommandFailed as error:
+            raise error if error.code else NameRefused(error.text) from None
+        try:
+            status = (await self.run(encode.line(b"PUTSCRIPT", encode.name(name), encode.literal(content)))).status
+        except CommandFailed:
+            self.close()  # whether the server has read the script to its end is not known
+            raise
         return status.text if status.code == "WARNINGS" else ""
 
     async def check_script(self, content: bytes) -> str:

@@ -1,7 +1,8 @@
 """Commands as octets (RFC 5804 section 4). Pure.
 
 Rule 1: no value ends a line: what is not safe between quotes goes out as a literal, whose length stands before it.
-Rule 2: a script's name holds no control character (section 1.6); such a name is a `ValueError`, before anything is
+    Only printable ASCII is: Cyrus 3.6 takes no other octets in a quoted string, and reads them as the next command.
+Rule 2: a script's name holds no control character (section 1.6); such a name is `Unnameable`, before anything is
     sent.
 """
 
@@ -11,9 +12,13 @@ import re
 
 MAX_QUOTED_OCTETS = 1024  # section 4, quoted
 
-_SAFE = re.compile(rb"[^\x00\r\n]*", re.DOTALL)
+_SAFE = re.compile(rb"[ -~]*")
 _UNNAMEABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SPECIAL = re.compile(rb'(["\\])')
+
+
+class Unnameable(ValueError):
+    """No script can have this name."""
 
 
 def string(octets: bytes) -> bytes:
@@ -30,9 +35,9 @@ def literal(octets: bytes) -> bytes:
 
 
 def name(value: str) -> bytes:
-    """Encode a script's name. Raise ValueError for what cannot be one."""
+    """Encode a script's name. Raise Unnameable for what cannot be one."""
     if not value or _UNNAMEABLE.search(value):
-        raise ValueError("a script's name is empty or holds a control character")
+        raise Unnameable("a script's name is empty or holds a control character")
     return string(value.encode("utf-8", "surrogateescape"))
 
 

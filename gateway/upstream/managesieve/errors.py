@@ -51,5 +51,9 @@ class CommandFailed(ManageSieveError):
         return self.code is not None and (self.code == code or self.code.startswith(f"{code}/"))
 
 
+class NameRefused(CommandFailed):
+    """The server takes no script of this name. The script itself was not sent."""
+
+
 class AuthenticationFailed(CommandFailed):
     """The server refused the credentials, or offers no way to show them."""

@@ -60,6 +60,11 @@ class Keeper:
             self._closing = loop.call_later(self._timeouts.idle_s, self._close)
             self._turn.release()
 
+    async def renewed(self) -> Connection:
+        """Return an open connection to whoever has borrowed one that ended meanwhile."""
+        assert self._turn.locked()
+        return await self._proven() or await self._open()
+
     async def _proven(self) -> Connection | None:
         connection = self._connection
         if connection is None or connection.is_closed:

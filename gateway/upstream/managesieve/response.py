@@ -1,10 +1,13 @@
 """What a line of the server means (RFC 5804 sections 1.2 and 1.3): a status with its code, or data. Pure.
 
 Rule 1: OK, NO and BYE begin a status only as atoms: a script may be called "OK".
+Rule 2: a leniency, and its witness: Cyrus 3.6 lists a script named a"b\\c as `"a"b\\c"`. What cannot be read, and could
+    be such a name, is taken for one.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +16,7 @@ from gateway.upstream.managesieve.lexer import Token, lex
 
 Kind = Literal["OK", "NO", "BYE"]
 _KINDS: dict[bytes, Kind] = {b"OK": "OK", b"NO": "NO", b"BYE": "BYE"}
+_BARE_NAME = re.compile(rb'"([^\r\n]{1,1024})"( ACTIVE)?')
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,12 @@ Data = tuple[Token, ...]
 
 def parse_line(raw: bytes) -> Status | Data:
     """Return the meaning of one line. Raise `ProtocolViolation`."""
-    tokens = lex(raw)
+    try:
+        tokens = lex(raw)
+    except ProtocolViolation:
+        if (match := _BARE_NAME.fullmatch(raw)) is None:
+            raise
+        return (Token("string", match[1]), *((Token("atom", b"ACTIVE"),) if match[2] else ()))
     if not tokens:
         raise ProtocolViolation("an empty line")
     first = tokens[0]

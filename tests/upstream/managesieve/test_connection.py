@@ -18,6 +18,7 @@ from gateway.upstream.managesieve import (
     Disconnected,
     Keeper,
     ManageSieveError,
+    NameRefused,
     ProtocolViolation,
     ServerBye,
     Timeout,
@@ -259,7 +260,7 @@ async def test_a_rename_where_there_is_none() -> None:
         connection = await connect(endpoint)
         await connection.rename_script("a", "c")
         connection.close()
-    assert seen == [b'PUTSCRIPT "c" {5+}\r\nkeep;', b'SETACTIVE "c"', b'DELETESCRIPT "a"']
+    assert seen == [b'HAVESPACE "c" 5', b'PUTSCRIPT "c" {5+}\r\nkeep;', b'SETACTIVE "c"', b'DELETESCRIPT "a"']
 
 
 @pytest.mark.parametrize(("name", "new_name", "code"), [("x", "c", "NONEXISTENT"), ("a", "b", "ALREADYEXISTS")])
@@ -282,11 +283,12 @@ async def test_a_rename_that_cannot_be(name: str, new_name: str, code: str) -> N
 
 @pytest.mark.parametrize("answer", [b"OK\r\n", b'NO "line 1: error"\r\n'])
 async def test_a_check_where_there_is_none(answer: bytes) -> None:
-    """Without CHECKSCRIPT a script is put under a name of its own, and taken away whatever came of it."""
+    """Without CHECKSCRIPT a script is put under a name of its own, and taken away if it was taken."""
     seen: list[bytes] = []
 
     async def script(peer: Peer) -> None:
         await peer.greet(OLD)
+        seen.append(await peer.answer(b"HAVESPACE"))
         seen.append(await peer.answer(b"PUTSCRIPT", answer))
         seen.append(await peer.answer(b"DELETESCRIPT"))
 
@@ -298,7 +300,44 @@ async def test_a_check_where_there_is_none(answer: bytes) -> None:
             with pytest.raises(CommandFailed, match="line 1: error"):
                 await connection.check_script(b"keep;")
         connection.close()
-    assert [command.split()[1] for command in seen] == [seen[0].split()[1]] * 2
+    assert len(seen) == (3 if answer.startswith(b"OK") else 2)
+    assert {command.split()[1] for command in seen} == {seen[0].split()[1]}
+
+
+async def test_a_name_that_is_refused_costs_no_script() -> None:
+    """A script goes out only when its name is taken: Cyrus would read it as commands. A refusal ends the connection."""
+
+    async def script(peer: Peer) -> None:
+        await peer.greet()
+        await peer.answer(b"HAVESPACE", b'NO "Invalid script name"\r\n')
+        await peer.answer(b"HAVESPACE", b'NO (QUOTA/MAXSCRIPTS) "five"\r\n')
+        await peer.answer(b"HAVESPACE")
+        await peer.answer(b"PUTSCRIPT", b'NO "line 1: error"\r\n')
+        with pytest.raises(EOFError):
+            await peer.command()
+
+    async with serve(script) as endpoint:
+        connection = await connect(endpoint)
+        with pytest.raises(NameRefused):
+            await connection.put_script("x/y", b'DELETESCRIPT "a"\r\n')
+        with pytest.raises(CommandFailed) as refused:
+            await connection.put_script("x", b"keep;")
+        assert refused.value.is_code("QUOTA")
+        with pytest.raises(CommandFailed, match="line 1"):
+            await connection.put_script("x", b"kep;")
+        assert connection.is_closed
+
+
+async def test_a_name_that_is_listed_badly() -> None:
+    """Cyrus 3.6 lists a name with a quote in it unescaped."""
+
+    async def script(peer: Peer) -> None:
+        await peer.greet()
+        await peer.answer(b"LISTSCRIPTS", b'"a"b\\c" ACTIVE\r\n"plain"\r\nOK\r\n')
+
+    async with serve(script) as endpoint:
+        connection = await connect(endpoint)
+        assert await connection.list_scripts() == [('a"b\\c', True), ("plain", False)]
 
 
 async def test_one_connection_is_kept_and_closed() -> None:
