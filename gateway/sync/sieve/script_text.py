@@ -11,19 +11,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
+KEPT = 64  # answers of `needs`: a script is read once, not at every look
 MAX_INCLUDED = 100  # scripts followed from one; servers allow ten levels
 
 _TOKEN = re.compile(
     r"#[^\n]*"  # comments and blanks
     r"|/\*.*?(?:\*/|\Z)"
     r"|\s+"
-    r'|"(?P<quoted>(?:[^"\\]|\\.)*+)"'
+    r'|"(?P<quoted>[^"\\]*+(?:\\.[^"\\]*+)*+)(?:"|\\?\Z)'  # one that is never closed goes on to the end
     r"|text:[ \t]*(?:\#[^\n]*)?\r?\n(?P<lines>.*?)(?:^\.\r?$|\Z)"
     r"|(?P<word>:?[A-Za-z_][A-Za-z0-9_]*)"
-    r"|(?P<mark>[^\s\"])"
-    r"|\"",  # one that is never closed
+    r"|(?P<mark>[^\s\"])",
     re.DOTALL | re.MULTILINE,
 )
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -65,7 +66,8 @@ def needs(name: str, scripts: Mapping[str, bytes]) -> Needs:
     return Needs(frozenset(extensions), frozenset(seen[1:]))
 
 
-def _needs_of(content: bytes) -> tuple[set[str], list[str]]:
+@lru_cache(maxsize=KEPT)
+def _needs_of(content: bytes) -> tuple[frozenset[str], tuple[str, ...]]:
     """Return the extensions that a script requires, and the names that it includes."""
     extensions: set[str] = set()
     included: list[str] = []
@@ -76,13 +78,15 @@ def _needs_of(content: bytes) -> tuple[set[str], list[str]]:
             command, is_global = None, False
         elif kind == "word" and command is None:
             command = text.lower()
+            if command != "require" and "include" not in extensions:
+                break  # whatever is required is required first (section 3.2)
         elif kind == "word" and text.lower() == ":global":
             is_global = True
         elif kind == "string" and command == "require":
             extensions.add(text)
         elif kind == "string" and command == "include" and not is_global:
             included.append(text)
-    return extensions, included
+    return frozenset(extensions), tuple(included)
 
 
 def _tokens(text: str) -> Iterator[_Token]:
