@@ -32,6 +32,7 @@ from gateway.upstream.managesieve import (
     CommandFailed,
     ConnectError,
     Connection,
+    Disconnected,
     Keeper,
     ManageSieveError,
     NameRefused,
@@ -43,6 +44,7 @@ T = TypeVar("T")
 MAX_SCRIPTS = 1000  # servers allow a few dozen; more is no login's own
 MAX_OCTETS = 32 << 20  # of all scripts together: they are kept in memory while the account is open
 AT_ONCE = 20  # scripts asked for in one go
+READ_AT_ONCE_OCTETS = 64 << 10  # a hundredth of a second of reading Sieve; for more a thread is worth its price
 CLOSE_S = 10.0  # a write under way gets so long to end when the account is closed
 DEFAULT_NAME = "script"
 
@@ -118,7 +120,10 @@ class SieveScripts:
                 raise MethodError("serverFail", "the scripts of this login are larger than can be read")
         active = next((one.name for one in listed if one.is_active), None)
         self._standing = Standing(scripts, active, frozenset(connection.capabilities.extensions))
-        steps = plan.heal(self._standing)
+        if sum(map(len, scripts.values())) > READ_AT_ONCE_OCTETS:
+            steps = await asyncio.to_thread(plan.heal, self._standing)
+        else:
+            steps = plan.heal(self._standing)
         if steps and steps != self._refused_steps and not self._account.is_read_only:
             try:
                 await self._carry_out(connection, steps)
@@ -286,7 +291,10 @@ class SieveScripts:
     async def _look_again(self, connection: Connection, renamed: Mapping[str, str] | None = None) -> None:
         """See what has become of a write, which is done: if that cannot be seen, what we know of it is told."""
         try:
-            await self._look(connection, renamed)
+            try:
+                await self._look(connection, renamed)
+            except Disconnected:
+                await self._look(await self._keeper.renewed(), renamed)
         except ManageSieveError as error:
             log.info("sieve_not_seen", extra={"account": self._account.id, "error": type(error).__name__})
             self._looked_at_s = None
