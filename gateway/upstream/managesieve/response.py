@@ -16,6 +16,7 @@ from gateway.upstream.managesieve.lexer import Token, lex
 
 Kind = Literal["OK", "NO", "BYE"]
 _KINDS: dict[bytes, Kind] = {b"OK": "OK", b"NO": "NO", b"BYE": "BYE"}
+MAX_DATA = 2  # tokens of a data line: a capability and its value, a script and ACTIVE
 _BARE_NAME = re.compile(rb'"([^\r\n]{1,1024})"( ACTIVE)?')
 
 
@@ -34,11 +35,14 @@ Data = tuple[Token, ...]
 
 def parse_line(raw: bytes) -> Status | Data:
     """Return the meaning of one line. Raise `ProtocolViolation`."""
+    match = _BARE_NAME.fullmatch(raw)
     try:
         tokens = lex(raw)
     except ProtocolViolation:
-        if (match := _BARE_NAME.fullmatch(raw)) is None:
+        if match is None:
             raise
+        tokens = []
+    if match is not None and not 0 < len(tokens) <= MAX_DATA:
         return (Token("string", match[1]), *((Token("atom", b"ACTIVE"),) if match[2] else ()))
     if not tokens:
         raise ProtocolViolation("an empty line")

@@ -15,4 +15,4 @@ class Timeouts:
     login_s: float = 30.0  # servers delay the answer to a wrong password on purpose
     answer_s: float = 30.0  # compiling the largest script takes a second; on a busy server some more
     logout_s: float = 3.0
-    idle_s: float = 60.0  # a connection that nobody uses is closed; opening one takes some milliseconds
+    idle_s: float = 10.0  # then an unused connection is closed: Dovecot serves a hundred logins at once by default

@@ -333,11 +333,11 @@ async def test_a_name_that_is_listed_badly() -> None:
 
     async def script(peer: Peer) -> None:
         await peer.greet()
-        await peer.answer(b"LISTSCRIPTS", b'"a"b\\c" ACTIVE\r\n"plain"\r\nOK\r\n')
+        await peer.answer(b"LISTSCRIPTS", b'"a"b\\c" ACTIVE\r\n"a "b" c"\r\n"plain"\r\nOK\r\n')
 
     async with serve(script) as endpoint:
         connection = await connect(endpoint)
-        assert await connection.list_scripts() == [('a"b\\c', True), ("plain", False)]
+        assert await connection.list_scripts() == [('a"b\\c', True), ('a "b" c', False), ("plain", False)]
 
 
 async def test_one_connection_is_kept_and_closed() -> None:
