@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from gateway.auth.caller import Caller
 from gateway.jmap.capability import BLOB, MAIL, blob_account_capability, mail_account_capability
 from gateway.jmap.limits import Limits
 from gateway.jmap.objects.email import EMAIL
-from gateway.server.upstreams import Provider
+from gateway.server.upstreams import Provider, own_addresses
 from gateway.store.api import RecordStore
 from gateway.sync.imap_backend import ImapBackend
 from gateway.sync.link import Meter
@@ -43,8 +43,9 @@ class _Entry:
 class Directory:
     """Opens and closes accounts.
 
-    `refused` is called with an account id when its credentials were refused upstream, `brought` with a caller whose
-    credentials are new here. An account for which `is_needed` is not closed.
+    `attach` adds to an account that was opened what is not of IMAP. `refused` is called with an account id when its
+    credentials were refused upstream, `brought` with a caller whose credentials are new here. An account for which
+    `is_needed` is not closed.
     """
 
     def __init__(
@@ -60,10 +61,11 @@ class Directory:
         refused: Callable[[str], None] = lambda _account_id: None,
         brought: Callable[[Caller], None] = lambda _caller: None,
         is_needed: Callable[[str], bool] = lambda _account_id: False,
+        attach: Callable[[Account, Caller], Awaitable[None]] | None = None,
     ) -> None:
         self._directory = data_dir / "accounts"
         self._providers, self._uploads, self._meter = providers, uploads, meter
-        self._refused, self._brought, self._is_needed = refused, brought, is_needed
+        self._refused, self._brought, self._is_needed, self._attach = refused, brought, is_needed, attach
         self._sort_orders, self._records, self._limits = sort_orders, records, limits
         self._entries: dict[str, _Entry] = {}
 
@@ -96,6 +98,11 @@ class Directory:
         """Return the caller whose account this is, with the newest credentials, while it is open."""
         entry = self._entries.get(account_id)
         return entry.caller if entry is not None else None
+
+    def account_of(self, account_id: str) -> Account | None:
+        """Return an account if it is open."""
+        entry = self._entries.get(account_id)
+        return (entry.accounts or {}).get(account_id) if entry is not None else None
 
     def accounts(self) -> list[Account]:
         """Return every account that is open."""
@@ -144,8 +151,11 @@ class Directory:
                 BLOB: blob_account_capability(self._limits),
             },
             records=self._records,
+            own_addresses=own_addresses(provider.config, caller.login),
         )
         await account.open()
+        if self._attach is not None:
+            await self._attach(account, caller)
         return {account.id: account}
 
 
