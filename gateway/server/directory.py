@@ -43,9 +43,9 @@ class _Entry:
 class Directory:
     """Opens and closes accounts.
 
-    `attach` adds to an account that was opened what is not of IMAP. `refused` is called with an account id when its
-    credentials were refused upstream, `brought` with a caller whose credentials are new here. An account for which
-    `is_needed` is not closed.
+    `attach` adds to an account that was opened what is not of IMAP, `detach` ends it. `refused` is called with an
+    account id when its credentials were refused upstream, `brought` with a caller whose credentials are new here. An
+    account for which `is_needed` is not closed.
     """
 
     def __init__(
@@ -62,10 +62,12 @@ class Directory:
         brought: Callable[[Caller], None] = lambda _caller: None,
         is_needed: Callable[[str], bool] = lambda _account_id: False,
         attach: Callable[[Account, Caller], Awaitable[None]] | None = None,
+        detach: Callable[[Account], Awaitable[None]] | None = None,
     ) -> None:
         self._directory = data_dir / "accounts"
         self._providers, self._uploads, self._meter = providers, uploads, meter
-        self._refused, self._brought, self._is_needed, self._attach = refused, brought, is_needed, attach
+        self._refused, self._brought, self._is_needed = refused, brought, is_needed
+        self._attach, self._detach = attach, detach
         self._sort_orders, self._records, self._limits = sort_orders, records, limits
         self._entries: dict[str, _Entry] = {}
 
@@ -118,7 +120,7 @@ class Directory:
                     continue
                 if now - entry.used_at_s > IDLE_S and not self._is_needed(account_id):
                     del self._entries[account_id]
-                    await _close(entry)
+                    await self._close(entry)
                 elif now - entry.used_at_s > RELEASE_S and not entry.is_released:
                     entry.is_released = True
                     for account in entry.accounts.values():
@@ -127,7 +129,7 @@ class Directory:
     async def aclose(self) -> None:
         """Close every account."""
         entries, self._entries = list(self._entries.values()), {}
-        await asyncio.gather(*map(_close, entries))
+        await asyncio.gather(*map(self._close, entries))
 
     async def _open(self, caller: Caller, entry: _Entry) -> Mapping[str, Account]:
         provider = self._providers[caller.upstream]
@@ -158,8 +160,9 @@ class Directory:
             await self._attach(account, caller)
         return {account.id: account}
 
-
-async def _close(entry: _Entry) -> None:
-    with contextlib.suppress(Exception):  # an account that never opened is told to whoever opened it
-        for account in (await entry.opening).values():
-            await account.aclose()
+    async def _close(self, entry: _Entry) -> None:
+        with contextlib.suppress(Exception):  # an account that never opened is told to whoever opened it
+            for account in (await entry.opening).values():
+                if self._detach is not None:
+                    await self._detach(account)
+                await account.aclose()
