@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from gateway.jmap.capability import BLOB, MAIL, blob_account_capability, mail_ac
 from gateway.jmap.limits import Limits
 from gateway.jmap.objects.email import EMAIL
 from gateway.server.sieve import advertise
-from gateway.server.upstreams import Provider
+from gateway.server.upstreams import Provider, own_addresses
 from gateway.store.api import RecordStore
 from gateway.sync.imap_backend import ImapBackend
 from gateway.sync.link import Meter
@@ -47,8 +47,9 @@ class _Entry:
 class Directory:
     """Opens and closes accounts.
 
-    `refused` is called with an account id when its credentials were refused upstream, `brought` with a caller whose
-    credentials are new here. An account for which `is_needed` is not closed.
+    `attach` adds to an account that was opened what is not of IMAP, `detach` ends it. `refused` is called with an
+    account id when its credentials were refused upstream, `brought` with a caller whose credentials are new here. An
+    account for which `is_needed` is not closed.
     """
 
     def __init__(
@@ -64,10 +65,13 @@ class Directory:
         refused: Callable[[str], None] = lambda _account_id: None,
         brought: Callable[[Caller], None] = lambda _caller: None,
         is_needed: Callable[[str], bool] = lambda _account_id: False,
+        attach: Callable[[Account, Caller], Awaitable[None]] | None = None,
+        detach: Callable[[Account], Awaitable[None]] | None = None,
     ) -> None:
         self._directory = data_dir / "accounts"
         self._providers, self._uploads, self._meter = providers, uploads, meter
         self._refused, self._brought, self._is_needed = refused, brought, is_needed
+        self._attach, self._detach = attach, detach
         self._sort_orders, self._records, self._limits = sort_orders, records, limits
         self._entries: dict[str, _Entry] = {}
 
@@ -101,6 +105,11 @@ class Directory:
         entry = self._entries.get(account_id)
         return entry.caller if entry is not None else None
 
+    def account_of(self, account_id: str) -> Account | None:
+        """Return an account if it is open."""
+        entry = self._entries.get(account_id)
+        return (entry.accounts or {}).get(account_id) if entry is not None else None
+
     def accounts(self) -> list[Account]:
         """Return every account that is open."""
         return [account for entry in self._entries.values() for account in (entry.accounts or {}).values()]
@@ -115,7 +124,7 @@ class Directory:
                     continue
                 if now - entry.used_at_s > IDLE_S and not self._is_needed(account_id):
                     del self._entries[account_id]
-                    await _close(entry)
+                    await self._close(entry)
                 elif now - entry.used_at_s > RELEASE_S and not entry.is_released:
                     entry.is_released = True
                     for account in entry.accounts.values():
@@ -124,7 +133,7 @@ class Directory:
     async def aclose(self) -> None:
         """Close every account."""
         entries, self._entries = list(self._entries.values()), {}
-        await asyncio.gather(*map(_close, entries))
+        await asyncio.gather(*map(self._close, entries))
 
     async def _open(self, caller: Caller, entry: _Entry) -> Mapping[str, Account]:
         provider = self._providers[caller.upstream]
@@ -149,12 +158,15 @@ class Directory:
             },
             records=self._records,
             make_scripts=self._scripts_maker(provider, entry),
+            own_addresses=own_addresses(provider.config, caller.login),
         )
         await account.open()
         if provider.sieve is not None:
             await provider.sieve.first_look()
             entry.stops.append(provider.sieve.subscribe(lambda: advertise(account)))
             advertise(account)
+        if self._attach is not None:
+            await self._attach(account, caller)
         return {account.id: account}
 
     def _scripts_maker(self, provider: Provider, entry: _Entry) -> Callable[[Account], Scripts] | None:
@@ -170,10 +182,12 @@ class Directory:
             on_facts=lambda: advertise(account),
         )
 
-
-async def _close(entry: _Entry) -> None:
-    for stop in entry.stops:
-        stop()
-    with contextlib.suppress(Exception):  # an account that never opened is told to whoever opened it
-        for account in (await entry.opening).values():
-            await account.aclose()
+    async def _close(self, entry: _Entry) -> None:
+        with contextlib.suppress(Exception):  # an account that never opened is told to whoever opened it
+            accounts = await entry.opening
+            for stop in entry.stops:
+                stop()
+            for account in accounts.values():
+                if self._detach is not None:
+                    await self._detach(account)
+                await account.aclose()

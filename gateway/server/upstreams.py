@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from gateway.account.own_addresses import OwnAddresses, addresses_of
 from gateway.auth.login import UpstreamLogin
 from gateway.config import Config
 from gateway.config.checks import Address
@@ -13,6 +14,7 @@ from gateway.metrics import ImapObserver, Metrics
 from gateway.server.sieve import SieveEngine
 from gateway.upstream.imap import Connection, Credentials, Endpoint, HostGate, Pool
 from gateway.upstream.managesieve import Keeper
+from gateway.upstream.smtp import SmtpServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,20 @@ def imap_endpoint(upstream: Upstream) -> Endpoint:
 def sieve_engine(upstream: Upstream) -> SieveEngine | None:
     """Return what finds out about the ManageSieve server, where one is configured: sieve:// means STARTTLS as well."""
     return SieveEngine(_endpoint(upstream, upstream.sieve)) if upstream.sieve is not None else None
+
+
+def smtp_server(upstream: Upstream) -> SmtpServer | None:
+    """Return the submission server of an upstream; None: it has none. submission:// means STARTTLS likewise."""
+    if upstream.smtp is None:
+        return None
+    return SmtpServer(_endpoint(upstream, upstream.smtp), gate=HostGate(logins_per_s=upstream.logins_per_second))
+
+
+def own_addresses(upstream: Upstream, login: str) -> OwnAddresses:
+    """Return the addresses that a login may send from."""
+    return addresses_of(
+        login, upstream.address, upstream.aliases, (upstream.aliases_file or {}).get(login.casefold(), ())
+    )
 
 
 def _endpoint(upstream: Upstream, address: Address) -> Endpoint:
