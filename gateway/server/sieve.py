@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.account.account import Account
-from gateway.account.scripts import SieveFacts
-from gateway.jmap.capability import SIEVE, VACATION_RESPONSE, sieve_account_capability
+from gateway.account.scripts import SCRIPT, SieveFacts
+from gateway.jmap.capability import BLOB, BLOB_TYPE_NAMES, SIEVE, VACATION_RESPONSE, sieve_account_capability
 from gateway.sync.sieve.scripts import facts_of
 from gateway.upstream.managesieve import Connection, ManageSieveError
 from gateway.upstream.tls import Endpoint
@@ -95,6 +95,9 @@ def advertise(account: Account) -> None:
     for offered in (account.capabilities, account.session_capabilities):
         offered.pop(SIEVE, None)
         offered.pop(VACATION_RESPONSE, None)
+    blob = account.capabilities.get(BLOB)
+    if blob is not None:  # where Blob/lookup finds a blob
+        blob["supportedTypeNames"] = [*BLOB_TYPE_NAMES, *([SCRIPT] if facts is not None else [])]
     if facts is None:
         return
     account.capabilities[SIEVE] = _account_capability(facts)

@@ -31,6 +31,7 @@ class JmapClient:
         basic = base64.b64encode(f"{login}:{password}".encode()).decode()
         self.headers = {"Authorization": f"Basic {basic}"}
         self.account_id = ""
+        self.using = USING
 
     async def session(self) -> tuple[int, dict[str, Any]]:
         """GET the Session: status and object (or problem document)."""
@@ -45,7 +46,7 @@ class JmapClient:
         if not self.account_id:
             await self.session()
         body = {
-            "using": USING,
+            "using": self.using,
             "methodCalls": [
                 [name, {"accountId": self.account_id, **args}, str(n)] for n, (name, args) in enumerate(calls)
             ],

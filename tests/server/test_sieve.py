@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.upstream.managesieve import Connection
-from tests.server.conftest import JmapClient, MakeGateway
+from tests.server.conftest import USING, JmapClient, MakeGateway
 from tests.server.sieve import FILING, create, deliver, upload
 from tests.upstreams.upstream import Upstream
 
@@ -69,6 +69,11 @@ async def test_a_script_from_birth_to_death(sieve_client: JmapClient, other_clie
     assert (got["state"], got["notFound"]) == (made["newState"], ["nope"])
     blob = await sieve_client.call("Blob/get", ids=[blob_id])
     assert blob["list"][0]["data:asText"] == FILING
+    unnamed = (await sieve_client.request(("Blob/lookup", {"typeNames": ["SieveScript"], "ids": [blob_id]})))[1]
+    assert unnamed["methodResponses"][0][1]["type"] == "unknownDataType"
+    sieve_client.using = [*USING, SIEVE]
+    lookup = await sieve_client.call("Blob/lookup", typeNames=["Email", "SieveScript"], ids=[blob_id])
+    assert lookup["list"] == [{"id": blob_id, "matchedIds": {"Email": [], "SieveScript": [id]}}]
 
     new_blob = await upload(sieve_client, "keep;")
     changed = await sieve_client.call("SieveScript/set", update={id: {"name": "née", "blobId": new_blob}})
