@@ -7,6 +7,7 @@ from collections.abc import Callable
 from gateway.config import Config
 from gateway.metrics import Metrics
 from gateway.secret import Secret
+from gateway.server.probe_sieve import tell_sieve
 from gateway.server.upstreams import Provider, providers
 from gateway.sync.identity import Identity
 from gateway.sync.link import Facts
@@ -42,11 +43,13 @@ async def probe(config: Config, login: str, password: Secret, out: Callable[[str
     provider = provider_of(config, login)
     address = provider.endpoint
     out(f"{login} belongs to the upstream {provider.config.name}, {address.host}:{address.port} ({address.security}).")
-    connection = await provider.log_in(credentials_of(provider, login, password))
+    credentials = credentials_of(provider, login, password)
+    connection = await provider.log_in(credentials)
     try:
         await _tell(connection, out)
     finally:
         await connection.logout()
+    await tell_sieve(provider, credentials, out)
     return 0
 
 
