@@ -61,10 +61,13 @@ class SieveEngine:
             connection = await Connection.open(self.endpoint, None)
         except ManageSieveError as error:
             self._failures += 1
-            if self._failures >= FAILURES or not self._has_looked.is_set():
+            if self._failures == 1:
+                log.warning("sieve_unreachable", extra={"host": self.endpoint.host, "error": type(error).__name__})
+            if self._failures >= FAILURES:
                 self._tell(None)
-            log.warning("sieve_unreachable", extra={"host": self.endpoint.host, "error": type(error).__name__})
         else:
+            if self._failures:
+                log.info("sieve_reachable", extra={"host": self.endpoint.host})
             self._failures = 0
             self._tell(facts_of(connection.capabilities))
             await connection.logout()
