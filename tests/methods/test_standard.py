@@ -115,6 +115,8 @@ async def test_accounts(world: World, name: str) -> None:
             needed = {"emailIds": []}
         case ["Blob", "upload"]:
             needed = {"create": {}}
+        case ["SieveScript", "validate"]:
+            needed = {"blobId": "x"}
         case ["Blob", "lookup"]:
             needed = {"typeNames": [], "ids": []}
     assert (await fails(world, name, accountId="A2", **needed)).kind == "accountNotFound"
