@@ -1,4 +1,4 @@
-"""One JMAP account: its index, the owner task that makes every write, and its backend.
+"""One JMAP account: its index, the owner task that makes every write, the records beside it, and its backend.
 
 Rule 1: nothing changes the index but a batch, and batches are applied one after another.
 Rule 2: a read on the event loop costs a few milliseconds at most; what can take longer runs in a thread (`read`).
@@ -20,14 +20,18 @@ from gateway.account.digest import Undigested, check_digested
 from gateway.account.filter_sql import Found, Scope, View, compile_filter, searches, weakened
 from gateway.account.heap import trim_soon
 from gateway.account.index import Index, is_corrupt
+from gateway.account.own_addresses import OwnAddresses
 from gateway.account.query import EmailQuery, QueryChanges, QueryResult, check_query, conditions_of
 from gateway.account.query_changes import evaluate_changes
 from gateway.account.records import Applied, Batch, Need, TextCriterion
 from gateway.account.results import MAX_ROWS_ON_LOOP, Listings, WalkTooLong, evaluate, is_quick, key_of, normalized
 from gateway.account.snapshot import Snapshot
 from gateway.account.sql import load_json
+from gateway.account.submitting import Submitter
 from gateway.account.uploads import Uploads
+from gateway.account.user_records import UserRecords
 from gateway.jmap.errors import MethodError
+from gateway.store.api import RecordStore
 
 T = TypeVar("T")
 
@@ -57,11 +61,15 @@ class Account:
         is_personal: bool = True,
         is_read_only: bool = False,
         capabilities: dict[str, dict[str, Any]] | None = None,
+        records: RecordStore | None = None,
+        own_addresses: OwnAddresses | None = None,
     ) -> None:
         self.id, self.name, self.login = id, name, login
         self.is_personal, self.is_read_only = is_personal, is_read_only
         self.capabilities: dict[str, dict[str, Any]] = capabilities or {}
         self.uploads = uploads
+        self.own_addresses = own_addresses or OwnAddresses((login,))
+        self.submitter: Submitter | None = None  # None: nothing can be sent
         self.path = path
         self._index = Index(path)
         self._listings = Listings()
@@ -69,12 +77,14 @@ class Account:
         self._owner: asyncio.Task[None] | None = None
         self._subscribers: dict[int, Callable[[Applied], None]] = {}
         self._next_subscriber = 0
+        self.user_records = UserRecords(records, id, lambda states: self._announce(Applied(0, states)))
         self.backend: Backend = make_backend(self)
 
     async def open(self) -> None:
         """Open the index; a corrupt one or one of another schema is dropped and a new one begun."""
         if self._owner is None:
             await asyncio.get_running_loop().run_in_executor(_writers, self._index.open)
+            await self.user_records.open()
             self._owner = asyncio.create_task(self._write(), name=f"account {self.id}")
 
     async def aclose(self) -> None:
@@ -123,7 +133,7 @@ class Account:
         return await done
 
     def subscribe(self, callback: Callable[[Applied], None]) -> Callable[[], None]:
-        """Call `callback` after each batch that a client can see; return the function that ends this."""
+        """Call `callback` after each batch or write that a client can see; return the function that ends this."""
         key = self._next_subscriber
         self._next_subscriber += 1
         self._subscribers[key] = callback

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from gateway.auth.caller import Caller
 from gateway.jmap.capability import BLOB, MAIL, blob_account_capability, mail_account_capability
 from gateway.jmap.limits import Limits
 from gateway.jmap.objects.email import EMAIL
-from gateway.server.upstreams import Provider
+from gateway.server.upstreams import Provider, own_addresses
+from gateway.store.api import RecordStore
 from gateway.sync.imap_backend import ImapBackend
 from gateway.sync.link import Meter
 
@@ -42,8 +43,9 @@ class _Entry:
 class Directory:
     """Opens and closes accounts.
 
-    `refused` is called with an account id when its credentials were refused upstream, `brought` with a caller whose
-    credentials are new here. An account for which `is_needed` is not closed.
+    `attach` adds to an account that was opened what is not of IMAP, `detach` ends it. `refused` is called with an
+    account id when its credentials were refused upstream, `brought` with a caller whose credentials are new here. An
+    account for which `is_needed` is not closed.
     """
 
     def __init__(
@@ -53,16 +55,20 @@ class Directory:
         providers: Mapping[str, Provider],
         uploads: Uploads,
         sort_orders: SortOrders,
+        records: RecordStore | None = None,
         limits: Limits = DEFAULT_LIMITS,
         meter: Meter | None = None,
         refused: Callable[[str], None] = lambda _account_id: None,
         brought: Callable[[Caller], None] = lambda _caller: None,
         is_needed: Callable[[str], bool] = lambda _account_id: False,
+        attach: Callable[[Account, Caller], Awaitable[None]] | None = None,
+        detach: Callable[[Account], Awaitable[None]] | None = None,
     ) -> None:
         self._directory = data_dir / "accounts"
         self._providers, self._uploads, self._meter = providers, uploads, meter
         self._refused, self._brought, self._is_needed = refused, brought, is_needed
-        self._sort_orders, self._limits = sort_orders, limits
+        self._attach, self._detach = attach, detach
+        self._sort_orders, self._records, self._limits = sort_orders, records, limits
         self._entries: dict[str, _Entry] = {}
 
     async def accounts_of(self, caller: Caller) -> Mapping[str, Account]:
@@ -95,6 +101,11 @@ class Directory:
         entry = self._entries.get(account_id)
         return entry.caller if entry is not None else None
 
+    def account_of(self, account_id: str) -> Account | None:
+        """Return an account if it is open."""
+        entry = self._entries.get(account_id)
+        return (entry.accounts or {}).get(account_id) if entry is not None else None
+
     def accounts(self) -> list[Account]:
         """Return every account that is open."""
         return [account for entry in self._entries.values() for account in (entry.accounts or {}).values()]
@@ -109,7 +120,7 @@ class Directory:
                     continue
                 if now - entry.used_at_s > IDLE_S and not self._is_needed(account_id):
                     del self._entries[account_id]
-                    await _close(entry)
+                    await self._close(entry)
                 elif now - entry.used_at_s > RELEASE_S and not entry.is_released:
                     entry.is_released = True
                     for account in entry.accounts.values():
@@ -118,7 +129,7 @@ class Directory:
     async def aclose(self) -> None:
         """Close every account."""
         entries, self._entries = list(self._entries.values()), {}
-        await asyncio.gather(*map(_close, entries))
+        await asyncio.gather(*map(self._close, entries))
 
     async def _open(self, caller: Caller, entry: _Entry) -> Mapping[str, Account]:
         provider = self._providers[caller.upstream]
@@ -141,12 +152,17 @@ class Directory:
                 MAIL: mail_account_capability(email_sort_options=EMAIL.sort_properties),
                 BLOB: blob_account_capability(self._limits),
             },
+            records=self._records,
+            own_addresses=own_addresses(provider.config, caller.login),
         )
         await account.open()
+        if self._attach is not None:
+            await self._attach(account, caller)
         return {account.id: account}
 
-
-async def _close(entry: _Entry) -> None:
-    with contextlib.suppress(Exception):  # an account that never opened is told to whoever opened it
-        for account in (await entry.opening).values():
-            await account.aclose()
+    async def _close(self, entry: _Entry) -> None:
+        with contextlib.suppress(Exception):  # an account that never opened is told to whoever opened it
+            for account in (await entry.opening).values():
+                if self._detach is not None:
+                    await self._detach(account)
+                await account.aclose()
