@@ -27,10 +27,12 @@ from gateway.methods import (
     mailbox,
     mailbox_set,
     search_snippet,
+    sieve_script,
     standard,
     standard_copy,
     standard_set,
     thread,
+    vacation_response,
 )
 
 
@@ -57,3 +59,5 @@ def register(registry: Registry) -> None:
     registry.add("Blob/upload", BLOB, blob_upload.upload)
     registry.add("Blob/get", BLOB, blob_get.get)
     registry.add("Blob/lookup", BLOB, blob_lookup.lookup)
+    sieve_script.register(registry)
+    vacation_response.register(registry)

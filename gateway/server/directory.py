@@ -14,16 +14,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.account.account import Account
+from gateway.account.scripts import Scripts
 from gateway.account.sort_orders import SortOrders
 from gateway.account.uploads import Uploads
 from gateway.auth.caller import Caller
 from gateway.jmap.capability import BLOB, MAIL, blob_account_capability, mail_account_capability
 from gateway.jmap.limits import Limits
 from gateway.jmap.objects.email import EMAIL
+from gateway.server.sieve import advertise
 from gateway.server.upstreams import Provider, own_addresses
 from gateway.store.api import RecordStore
 from gateway.sync.imap_backend import ImapBackend
 from gateway.sync.link import Meter
+from gateway.sync.sieve.scripts import SieveScripts
 
 DEFAULT_LIMITS = Limits()
 IDLE_S = 1800.0  # without a request: longer than a mail client waits between two looks
@@ -37,6 +40,7 @@ class _Entry:
     used_at_s: float
     opening: asyncio.Task[Mapping[str, Account]] = field(init=False)
     accounts: Mapping[str, Account] | None = None
+    stops: list[Callable[[], None]] = field(default_factory=list)  # called when it is closed
     is_released: bool = False
 
 
@@ -154,13 +158,33 @@ class Directory:
             },
             records=self._records,
             own_addresses=own_addresses(provider.config, caller.login),
+            make_scripts=self._scripts_maker(provider, entry),
         )
         await account.open()
         if self._attach is not None:
             await self._attach(account, caller)
+        if provider.sieve is not None:
+            await provider.sieve.first_look()
+            entry.stops.append(provider.sieve.subscribe(lambda: advertise(account)))
+            advertise(account)
         return {account.id: account}
 
+    def _scripts_maker(self, provider: Provider, entry: _Entry) -> Callable[[Account], Scripts] | None:
+        """Return what makes the port to an account's Sieve scripts, where its upstream has some."""
+        engine = provider.sieve
+        if engine is None:
+            return None
+        return lambda account: SieveScripts(
+            account,
+            provider.sieve_connection(lambda: entry.caller.credentials),
+            max_staleness_s=provider.config.max_staleness_s,
+            facts=lambda: engine.facts,
+            on_facts=lambda: advertise(account),
+        )
+
     async def _close(self, entry: _Entry) -> None:
+        for stop in entry.stops:
+            stop()
         with contextlib.suppress(Exception):  # an account that never opened is told to whoever opened it
             for account in (await entry.opening).values():
                 if self._detach is not None:
