@@ -1,4 +1,4 @@
-"""One JMAP account: its index, the owner task that makes every write, and its backend.
+"""One JMAP account: its index, the owner task that makes every write, the records beside it, and its backend.
 
 Rule 1: nothing changes the index but a batch, and batches are applied one after another.
 Rule 2: a read on the event loop costs a few milliseconds at most; what can take longer runs in a thread (`read`).
@@ -27,7 +27,9 @@ from gateway.account.results import MAX_ROWS_ON_LOOP, Listings, WalkTooLong, eva
 from gateway.account.snapshot import Snapshot
 from gateway.account.sql import load_json
 from gateway.account.uploads import Uploads
+from gateway.account.user_records import UserRecords
 from gateway.jmap.errors import MethodError
+from gateway.store.api import RecordStore
 
 T = TypeVar("T")
 
@@ -57,6 +59,7 @@ class Account:
         is_personal: bool = True,
         is_read_only: bool = False,
         capabilities: dict[str, dict[str, Any]] | None = None,
+        records: RecordStore | None = None,
     ) -> None:
         self.id, self.name, self.login = id, name, login
         self.is_personal, self.is_read_only = is_personal, is_read_only
@@ -69,12 +72,14 @@ class Account:
         self._owner: asyncio.Task[None] | None = None
         self._subscribers: dict[int, Callable[[Applied], None]] = {}
         self._next_subscriber = 0
+        self.user_records = UserRecords(records, id, lambda states: self._announce(Applied(0, states)))
         self.backend: Backend = make_backend(self)
 
     async def open(self) -> None:
         """Open the index; a corrupt one or one of another schema is dropped and a new one begun."""
         if self._owner is None:
             await asyncio.get_running_loop().run_in_executor(_writers, self._index.open)
+            await self.user_records.open()
             self._owner = asyncio.create_task(self._write(), name=f"account {self.id}")
 
     async def aclose(self) -> None:
@@ -123,7 +128,7 @@ class Account:
         return await done
 
     def subscribe(self, callback: Callable[[Applied], None]) -> Callable[[], None]:
-        """Call `callback` after each batch that a client can see; return the function that ends this."""
+        """Call `callback` after each batch or write that a client can see; return the function that ends this."""
         key = self._next_subscriber
         self._next_subscriber += 1
         self._subscribers[key] = callback

@@ -21,6 +21,7 @@ from gateway.jmap.capability import BLOB, MAIL, blob_account_capability, mail_ac
 from gateway.jmap.limits import Limits
 from gateway.jmap.objects.email import EMAIL
 from gateway.server.upstreams import Provider
+from gateway.store.api import RecordStore
 from gateway.sync.imap_backend import ImapBackend
 from gateway.sync.link import Meter
 
@@ -53,6 +54,7 @@ class Directory:
         providers: Mapping[str, Provider],
         uploads: Uploads,
         sort_orders: SortOrders,
+        records: RecordStore | None = None,
         limits: Limits = DEFAULT_LIMITS,
         meter: Meter | None = None,
         refused: Callable[[str], None] = lambda _account_id: None,
@@ -62,7 +64,7 @@ class Directory:
         self._directory = data_dir / "accounts"
         self._providers, self._uploads, self._meter = providers, uploads, meter
         self._refused, self._brought, self._is_needed = refused, brought, is_needed
-        self._sort_orders, self._limits = sort_orders, limits
+        self._sort_orders, self._records, self._limits = sort_orders, records, limits
         self._entries: dict[str, _Entry] = {}
 
     async def accounts_of(self, caller: Caller) -> Mapping[str, Account]:
@@ -141,6 +143,7 @@ class Directory:
                 MAIL: mail_account_capability(email_sort_options=EMAIL.sort_properties),
                 BLOB: blob_account_capability(self._limits),
             },
+            records=self._records,
         )
         await account.open()
         return {account.id: account}

@@ -81,6 +81,7 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
                 providers=upstreams,
                 uploads=uploads,
                 sort_orders=store,
+                records=store,
                 limits=Limits(**config.limits.core()),
                 meter=SyncMeter(metrics),
                 refused=push.refused,

@@ -12,13 +12,15 @@ import fcntl
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gateway.store.api import PushRecord, StoreError, UploadRecord
+from gateway.store import sqlite_records
+from gateway.store.api import PushRecord, Records, RecordState, StoreError, UploadRecord
 
 T = TypeVar("T")
 
@@ -56,6 +58,7 @@ MIGRATIONS: tuple[str, ...] = (
     ) WITHOUT ROWID;
     CREATE INDEX push_subscription_by_owner ON push_subscription (owner);
     """,
+    sqlite_records.SCHEMA,
 )
 
 _COLUMNS = "account_id, digest, size_octets, type, uploaded_at_s, expires_at_s"
@@ -180,6 +183,23 @@ class SqliteStore:
             db.executemany("INSERT INTO sort_order VALUES (?,?,?)", kept)
 
         await self._run(work)
+
+    async def records(
+        self, account_id: str, type: str, ids: Collection[str] | None = None, *, with_history: bool = False
+    ) -> Records:
+        return await self._run(lambda db: sqlite_records.read(db, account_id, type, ids, with_history=with_history))
+
+    async def record_states(self, account_id: str) -> Mapping[str, RecordState]:
+        return await self._run(lambda db: sqlite_records.states(db, account_id))
+
+    async def write_records(
+        self, account_id: str, writes: Mapping[str, Mapping[str, bytes | None]]
+    ) -> Mapping[str, RecordState]:
+        now_s = int(time.time())
+        return await self._run(lambda db: sqlite_records.write(db, account_id, writes, now_s))
+
+    async def record_accounts(self, type: str) -> Sequence[str]:
+        return await self._run(lambda db: sqlite_records.accounts(db, type))
 
     async def _uploads(self, where: str, *values: object) -> list[UploadRecord]:
         query = f"SELECT {_COLUMNS} FROM upload WHERE {where}"
