@@ -24,6 +24,7 @@ from gateway.methods import (
     email_set,
     mailbox,
     mailbox_set,
+    quota,
     search_snippet,
     standard,
     standard_copy,
@@ -49,6 +50,7 @@ def register(registry: Registry) -> None:
     registry.add("Email/import", EMAIL.capability, email_import.import_emails)
     registry.add("Email/parse", EMAIL.capability, email_parse.parse)
     registry.add("SearchSnippet/get", SEARCH_SNIPPET.capability, search_snippet.get)
+    quota.register(registry)
     registry.add("Blob/copy", CORE, blob_copy.copy)
     registry.add("Blob/upload", BLOB, blob_upload.upload)
     registry.add("Blob/get", BLOB, blob_get.get)

@@ -87,6 +87,7 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
                 refused=push.refused,
                 brought=push.brought,
                 is_needed=push.bus.is_listened,
+                regrouped=push.bus.regroup,
             )
             metrics.gauge("accounts_open", "Accounts that are open", lambda: len(directory.accounts()))
             metrics.gauge("index_octets", "Size of the open indexes", lambda: _index_octets(directory.accounts()))

@@ -85,6 +85,10 @@ class Watcher:
 
         return end
 
+    def is_wanted(self) -> bool:
+        """Tell whether anybody wants to hear of changes."""
+        return self._demand > 0
+
     def vouches(self) -> bool:
         """Tell whether the index holds all that the upstream has told, and the upstream tells of everything."""
         news = self._news
