@@ -21,6 +21,7 @@ from gateway.account.ids import digest_id
 from gateway.account.records import Applied, Need
 from gateway.jmap.capability import MAIL, QUOTA
 from gateway.jmap.errors import MethodError
+from gateway.sync.identity import Identity
 from gateway.sync.imap_backend import ImapBackend
 from gateway.sync.link import Facts
 from gateway.sync.scope import Scope
@@ -28,6 +29,9 @@ from gateway.sync.scope import Scope
 log = logging.getLogger(__name__)
 
 LOOK_S = 30.0  # between looks: a share that was granted is seen so soon
+# A connection to Dovecot 2.3 looks for new owners in its shared namespace once an hour (SHARED_NS_RETRY_SECS): every
+# now and then the look takes a new one.
+FRESH_S = 300.0
 WAIT_S = 10.0  # of the first request, for the first look; most servers answer within a second
 MAX_SHARED = 50  # accounts of others that one login gets: each has an index of its own
 
@@ -60,7 +64,8 @@ class Offers:
         self._own, self._open_shared, self._changed = own, open_shared, changed
         self._interval_s, self._sees_others = interval_s, sees_others
         self._looking: asyncio.Task[None] | None = None
-        self._looked_at = float("-inf")
+        self._looked_at = self._fresh_at = float("-inf")
+        self._has_waited = False
         self.shared: Mapping[str, Account] = MappingProxyType({})
 
     async def learn(self) -> None:
@@ -69,7 +74,8 @@ class Offers:
             return
         if self._looking is None:
             self._looking = asyncio.create_task(self._look(), name="offers")
-        if self._looked_at == float("-inf") or not self._interval_s:
+        if not self._has_waited or not self._interval_s:
+            self._has_waited = True
             with suppress(TimeoutError):
                 async with asyncio.timeout(WAIT_S):
                     await asyncio.shield(self._looking)
@@ -87,7 +93,11 @@ class Offers:
             facts = await backend.facts()
             self._own.capabilities.update(offered(facts))
             if self._sees_others and {"NAMESPACE", "IMAP4REV2"} & facts.capabilities:
-                await self._follow(await backend.shared_scopes(), facts)
+                is_fresh = (
+                    facts.identity is Identity.GUID and begun - self._fresh_at >= min(self._interval_s, 1) * FRESH_S
+                )
+                await self._follow(await backend.shared_scopes(fresh=is_fresh), facts)
+                self._fresh_at = begun if is_fresh else self._fresh_at
         except MethodError as error:
             log.info("what a login is offered is not known", extra={"account": self._own.id, "error": error.kind})
         except Exception:  # of a look that nobody may wait for
@@ -108,7 +118,7 @@ class Offers:
         self.shared = MappingProxyType(kept | opened)
         self._changed()
         for account in gone:
-            await account.aclose()
+            await account.forget()
 
     async def _open(self, id: str, scope: Scope, facts: Facts) -> Account:
         account = await self._open_shared(id, scope)

@@ -62,10 +62,10 @@ class ImapBackend:
         """Whether a mailbox without a parent can be created, as far as the last look told."""
         return self._lister.may_create_top_level
 
-    async def shared_scopes(self) -> list[Scope]:
-        """Return what others let this login see."""
+    async def shared_scopes(self, *, fresh: bool) -> list[Scope]:
+        """Return what others let this login see; with `fresh` as one sees it who has just logged in."""
         with translated():
-            return await self._link.shared_scopes()
+            return await self._link.shared_scopes(fresh=fresh)
 
     async def refresh(self, need: Need) -> None:
         with translated():

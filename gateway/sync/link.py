@@ -176,9 +176,10 @@ class Link:
         told = await self.told_namespaces(connection)
         return [entry for entry in entries.values() if self.scope.holds(entry.name, told)]
 
-    async def shared_scopes(self) -> list[Scope]:
-        """Return what others let this login see. Raises ImapError."""
-        async with self.connection(shares=True) as connection:
+    async def shared_scopes(self, *, fresh: bool) -> list[Scope]:
+        """Return what others let this login see; with `fresh` to a connection of its own. Raises ImapError."""
+        borrowed = self._known(self._pool.fresh()) if fresh else self.connection(shares=True)
+        async with borrowed as connection:
             told = await self.told_namespaces(connection)
             entries = [
                 entry

@@ -72,7 +72,8 @@ class Lister:
             if "ACL" in facts.capabilities and "LIST-MYRIGHTS" not in facts.capabilities:
                 listed = await self._with_rights(connection, listed)
             orders = await self._sort_orders(connection, listed)
-        self.may_create_top_level = _may_create_below(self._link.scope, listed)
+        is_told = facts.identity is not Identity.GUID
+        self.may_create_top_level = _may_create_below(self._link.scope, listed, is_told=is_told)
         subscribed = frozenset(entry.name for entry in entries if "\\subscribed" in entry.attributes)
         tree = build_tree(listed, known, namespaces, subscribed, moves, orders)
         if await self._follow(rows, tree):
@@ -164,15 +165,16 @@ class Lister:
         return orders | await self._load_stored()
 
 
-def _may_create_below(scope: Scope, listed: Sequence[Listed]) -> bool:
+def _may_create_below(scope: Scope, listed: Sequence[Listed], *, is_told: bool) -> bool:
     """Tell whether a mailbox can be created beside those at the top.
 
-    For that another user's INBOX is what it is created in. Of a shared namespace nothing is known before it is tried.
+    For that another user's INBOX is what it is created in; not so on Dovecot, whose root has rights that nobody can
+    ask for (`is_told`). Of a shared namespace nothing is known before it is tried.
     """
     if scope.owner is None:
         return True
     root = next((entry for entry in listed if entry.path == scope.root), None)
-    return root is not None and (root.rights is None or "mayCreateChild" in rights_of(root.rights))
+    return is_told and root is not None and (root.rights is None or "mayCreateChild" in rights_of(root.rights))
 
 
 async def _ask_new(
