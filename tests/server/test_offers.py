@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.jmap.capability import QUOTA
 from gateway.jmap.errors import MethodError
 from gateway.server import offers as offers_module
 from gateway.server.offers import MAX_SHARED, Offers
@@ -96,7 +97,7 @@ async def test_a_slow_server_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatc
     assert (own.backend.looks, own.capabilities) == (1, {})
     own.backend.waits.set()
     await asyncio.sleep(0.05)
-    assert own.capabilities == {offers_module.QUOTA: {}}
+    assert own.capabilities == {QUOTA: {}}
     await offers.aclose()
 
 
@@ -109,14 +110,14 @@ async def test_a_server_that_is_gone_is_asked_again(tmp_path: Path) -> None:
     assert own.capabilities == {}
     own.backend.told = FACTS
     await offers.learn()
-    assert own.capabilities == {offers_module.QUOTA: {}}
+    assert own.capabilities == {QUOTA: {}}
     await offers.aclose()
 
 
 async def test_accounts_come_and_go() -> None:
     """Each owner is one account with an id of its own, the same when it comes back; a failed look closes none."""
     own, told = Stub("A1"), list[set[str]]()
-    offers = make(own, interval_s=0.0, changed=lambda: told.append(set(offers.shared)))
+    offers: Offers = make(own, interval_s=0.0, changed=lambda: told.append(set(offers.shared)))
     own.backend.scopes = [owner("bob"), owner("carol")]
     await offers.learn()
     await offers.learn()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.sync.plan import Seen
 from gateway.sync.scope import PERSONAL, Scope, scope_of, scopes_of
-from gateway.sync.tree import Listed, Seen, build_tree
+from gateway.sync.tree import Listed, build_tree
 from gateway.upstream.imap import ListEntry, Namespace, Namespaces
 
 CYRUS = Namespaces([Namespace("", "/")], [Namespace("Other Users/", "/")], [Namespace("Shared Folders/", "/")])
