@@ -20,12 +20,14 @@ from gateway.account.digest import Undigested, check_digested
 from gateway.account.filter_sql import Found, Scope, View, compile_filter, searches, weakened
 from gateway.account.heap import trim_soon
 from gateway.account.index import Index, is_corrupt
+from gateway.account.own_addresses import OwnAddresses
 from gateway.account.query import EmailQuery, QueryChanges, QueryResult, check_query, conditions_of
 from gateway.account.query_changes import evaluate_changes
 from gateway.account.records import Applied, Batch, Need, TextCriterion
 from gateway.account.results import MAX_ROWS_ON_LOOP, Listings, WalkTooLong, evaluate, is_quick, key_of, normalized
 from gateway.account.snapshot import Snapshot
 from gateway.account.sql import load_json
+from gateway.account.submitting import Submitter
 from gateway.account.uploads import Uploads
 from gateway.account.user_records import UserRecords
 from gateway.jmap.errors import MethodError
@@ -60,11 +62,14 @@ class Account:
         is_read_only: bool = False,
         capabilities: dict[str, dict[str, Any]] | None = None,
         records: RecordStore | None = None,
+        own_addresses: OwnAddresses | None = None,
     ) -> None:
         self.id, self.name, self.login = id, name, login
         self.is_personal, self.is_read_only = is_personal, is_read_only
         self.capabilities: dict[str, dict[str, Any]] = capabilities or {}
         self.uploads = uploads
+        self.own_addresses = own_addresses or OwnAddresses((login,))
+        self.submitter: Submitter | None = None  # None: nothing can be sent
         self.path = path
         self._index = Index(path)
         self._listings = Listings()

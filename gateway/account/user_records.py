@@ -7,11 +7,14 @@ Rule 1: a state is `<seq>-<mark>`, the seq of the last write that touched the ty
 Rule 2: changes are told in the order (seq of the last change, id). A state in the middle is
         `<seq>-<mark>.<since>.<id>`: the last change told, and where the telling began; what was created since
         then is told as created.
-Rule 3: a write is durable, and its states are announced, before it returns.
+Rule 3: a write is durable, and its states are announced, before it returns. A type whose name begins with a small
+        letter is the gateway's own: nobody is told of it.
+Rule 4: who writes what depends on what it has read holds `lock` meanwhile.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -53,6 +56,7 @@ class UserRecords:
     ) -> None:
         self._store, self._account_id, self._announce = store, account_id, announce
         self._states: dict[str, RecordState] = {}
+        self.lock = asyncio.Lock()
 
     async def open(self) -> None:
         if self._store is not None:
@@ -60,7 +64,7 @@ class UserRecords:
 
     @property
     def states(self) -> Mapping[str, str]:
-        return {type: written(state) for type, state in self._states.items()}
+        return {type: written(state) for type, state in self._states.items() if _is_told(type)}
 
     async def look(self, type: str, ids: Collection[str] | None = ()) -> RecordsView:
         """Return a view of these records, or (None) of all. One of certain records tells no changes."""
@@ -82,8 +86,8 @@ class UserRecords:
         for type, state in new.items():
             if state.seq > self._states.get(type, state._replace(seq=-1)).seq:
                 self._states[type] = state
-        if new:
-            self._announce({type: written(state) for type, state in new.items()})
+        if told := {type: written(state) for type, state in new.items() if _is_told(type)}:
+            self._announce(told)
 
     @property
     def _kept(self) -> RecordStore:
@@ -123,6 +127,10 @@ def changes(history: RecordHistory, state: str, since: str, at_most: int) -> Cha
             updated.append(change.id)
         last = f"{change.seq}-{history.marks[change.seq]}.{since_seq}.{change.id}"
     return Changes(since, state, False, created, updated, destroyed)
+
+
+def _is_told(type: str) -> bool:
+    return type[:1].isupper()
 
 
 def _octets(record: Record | None) -> bytes | None:

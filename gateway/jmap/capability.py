@@ -6,7 +6,7 @@ Rule 1: what is advertised is what is enforced; a field of a capability's specif
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from gateway.jmap.limits import Limits
@@ -51,6 +51,13 @@ def blob_account_capability(limits: Limits) -> dict[str, Any]:
         "supportedTypeNames": list(BLOB_TYPE_NAMES),
         "supportedDigestAlgorithms": list(BLOB_DIGESTS),
     }
+
+
+def submission_account_capability(max_delayed_send_s: int, extensions: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Return the object of `urn:ietf:params:jmap:submission` in an account's accountCapabilities (RFC 8621 section
+    1.3.2).
+    """
+    return {"maxDelayedSend": max_delayed_send_s, "submissionExtensions": dict(extensions)}
 
 
 def mail_account_capability(

@@ -22,6 +22,8 @@ from gateway.methods import (
     email_parse,
     email_query,
     email_set,
+    email_submission_set,
+    identity,
     mailbox,
     mailbox_set,
     quota,
@@ -51,6 +53,8 @@ def register(registry: Registry) -> None:
     registry.add("Email/parse", EMAIL.capability, email_parse.parse)
     registry.add("SearchSnippet/get", SEARCH_SNIPPET.capability, search_snippet.get)
     quota.register(registry)
+    identity.register(registry)
+    email_submission_set.register(registry)
     registry.add("Blob/copy", CORE, blob_copy.copy)
     registry.add("Blob/upload", BLOB, blob_upload.upload)
     registry.add("Blob/get", BLOB, blob_get.get)

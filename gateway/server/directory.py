@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from gateway.jmap.capability import BLOB, MAIL, blob_account_capability, mail_ac
 from gateway.jmap.limits import Limits
 from gateway.jmap.objects.email import EMAIL
 from gateway.server.offers import LOOK_S, Offers
-from gateway.server.upstreams import Provider
+from gateway.server.upstreams import Provider, own_addresses
 from gateway.store.api import RecordStore
 from gateway.sync.imap_backend import ImapBackend
 from gateway.sync.link import Meter
@@ -54,8 +54,9 @@ class _Entry:
 class Directory:
     """Opens and closes accounts.
 
-    `refused` is called with an account id when its credentials were refused upstream, `brought` with a caller whose
-    credentials are new here. An account for which `is_needed` is not closed.
+    `attach` adds to an account that was opened what is not of IMAP. `refused` is called with an account id when its
+    credentials were refused upstream, `brought` with a caller whose credentials are new here. An account for which
+    `is_needed` is not closed.
     `regrouped` is called with a login's account id and all its accounts when some of others have come or gone.
     """
 
@@ -72,11 +73,13 @@ class Directory:
         refused: Callable[[str], None] = lambda _account_id: None,
         brought: Callable[[Caller], None] = lambda _caller: None,
         is_needed: Callable[[str], bool] = lambda _account_id: False,
+        attach: Callable[[Account, Caller], Awaitable[None]] | None = None,
         regrouped: Callable[[str, Mapping[str, Account]], None] = lambda _account_id, _accounts: None,
     ) -> None:
         self._directory = data_dir / "accounts"
         self._providers, self._uploads, self._meter = providers, uploads, meter
-        self._refused, self._brought, self._is_needed, self._regrouped = refused, brought, is_needed, regrouped
+        self._refused, self._brought, self._is_needed, self._attach = refused, brought, is_needed, attach
+        self._regrouped = regrouped
         self._sort_orders, self._records, self._limits = sort_orders, records, limits
         self._entries: dict[str, _Entry] = {}
 
@@ -112,6 +115,11 @@ class Directory:
         entry = self._entries.get(account_id)
         return entry.caller if entry is not None else None
 
+    def account_of(self, account_id: str) -> Account | None:
+        """Return an account if it is open."""
+        entry = self._entries.get(account_id)
+        return entry.accounts.get(account_id) if entry is not None else None
+
     def accounts(self) -> list[Account]:
         """Return every account that is open."""
         return [account for entry in self._entries.values() for account in entry.accounts.values()]
@@ -142,6 +150,8 @@ class Directory:
         await asyncio.to_thread(self._directory.mkdir, mode=0o700, parents=True, exist_ok=True)
         pool = provider.pool(lambda: entry.caller.credentials)
         own = await self._open_account(caller, pool, caller.account_id, PERSONAL)
+        if self._attach is not None:
+            await self._attach(own, caller)
         entry.offers = Offers(
             own,
             lambda id, scope: self._open_account(caller, pool, id, scope),
@@ -153,6 +163,7 @@ class Directory:
 
     async def _open_account(self, caller: Caller, pool: Pool, id: str, scope: Scope) -> Account:
         """Open an account of this caller: its own, or with another scope one of others that it may see."""
+        provider = self._providers[caller.upstream]
         account = Account(
             id=id,
             name=caller.login if scope.is_personal else scope.name,
@@ -161,7 +172,7 @@ class Directory:
             make_backend=lambda account: ImapBackend(
                 account,
                 pool,
-                max_staleness_s=self._providers[caller.upstream].config.max_staleness_s,
+                max_staleness_s=provider.config.max_staleness_s,
                 meter=self._meter,
                 sort_orders=self._sort_orders,
                 on_refused=lambda: self._refused(caller.account_id),
@@ -174,6 +185,7 @@ class Directory:
                 BLOB: blob_account_capability(self._limits),
             },
             records=self._records,
+            own_addresses=own_addresses(provider.config, caller.login) if scope.is_personal else None,
         )
         await account.open()
         return account

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import aiohttp
 
 from gateway.account.account import Account
+from gateway.auth.caller import Caller
 from gateway.auth.login import Authenticator
 from gateway.auth.userinfo import login_of_token
 from gateway.config import Config
@@ -26,6 +27,7 @@ from gateway.secret import Secret
 from gateway.server.directory import Directory
 from gateway.server.meter import SyncMeter
 from gateway.server.push import Push, pushing
+from gateway.server.sending import Sending
 from gateway.server.upstreams import Provider, providers, upstream_login
 from gateway.store.sqlite import SqliteStore
 from gateway.store.uploads import Uploads
@@ -76,7 +78,13 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
             http = await stack.enter_async_context(aiohttp.ClientSession())
             authenticator = await _authenticator(config, upstreams, store, metrics, http)
             push = await stack.enter_async_context(pushing(config, store, upstreams, authenticator, metrics))
-            directory = push.directory = Directory(
+            sending = Sending(config, store, push.kept, metrics)
+
+            def brought(caller: Caller) -> None:
+                push.brought(caller)
+                sending.brought(caller)
+
+            directory = push.directory = sending.directory = Directory(
                 data_dir=config.store.data_dir,
                 providers=upstreams,
                 uploads=uploads,
@@ -85,9 +93,10 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
                 limits=Limits(**config.limits.core()),
                 meter=SyncMeter(metrics),
                 refused=push.refused,
-                brought=push.brought,
-                is_needed=push.bus.is_listened,
+                brought=brought,
+                is_needed=lambda account_id: push.bus.is_listened(account_id) or sending.outbox.is_working(account_id),
                 regrouped=push.bus.regroup,
+                attach=sending.attach,
             )
             metrics.gauge("accounts_open", "Accounts that are open", lambda: len(directory.accounts()))
             metrics.gauge("index_octets", "Size of the open indexes", lambda: _index_octets(directory.accounts()))
@@ -103,6 +112,7 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
             chores = [asyncio.create_task(directory.close_idle()), asyncio.create_task(_sweep_uploads(uploads))]
             try:
                 await push.start()
+                await sending.start()
                 await admin.start()
                 address = await public.start()
                 reasons.clear()
@@ -114,6 +124,7 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
                 await asyncio.gather(*chores, return_exceptions=True)
                 await public.stop()
                 await push.aclose()
+                await sending.aclose()
                 await authenticator.aclose()
                 await directory.aclose()
                 await admin.stop()

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from gateway.account.own_addresses import OwnAddresses, addresses_of
 from gateway.auth.login import UpstreamLogin
 from gateway.config import Config
+from gateway.config.checks import Address
 from gateway.config.sections import Upstream
 from gateway.metrics import ImapObserver, Metrics
 from gateway.upstream.imap import Connection, Credentials, Endpoint, HostGate, Pool
+from gateway.upstream.smtp import SmtpServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,25 @@ def providers(config: Config, metrics: Metrics) -> Mapping[str, Provider]:
 
 def imap_endpoint(upstream: Upstream) -> Endpoint:
     """Return where and how to connect: imap:// means STARTTLS, unless TLS is switched off."""
-    address, is_clear = upstream.imap, upstream.tls == "none"
+    return _endpoint(upstream, upstream.imap)
+
+
+def smtp_server(upstream: Upstream) -> SmtpServer | None:
+    """Return the submission server of an upstream; None: it has none. submission:// means STARTTLS likewise."""
+    if upstream.smtp is None:
+        return None
+    return SmtpServer(_endpoint(upstream, upstream.smtp), gate=HostGate(logins_per_s=upstream.logins_per_second))
+
+
+def own_addresses(upstream: Upstream, login: str) -> OwnAddresses:
+    """Return the addresses that a login may send from."""
+    return addresses_of(
+        login, upstream.address, upstream.aliases, (upstream.aliases_file or {}).get(login.casefold(), ())
+    )
+
+
+def _endpoint(upstream: Upstream, address: Address) -> Endpoint:
+    is_clear = upstream.tls == "none"
     return Endpoint(
         address.host,
         address.port,
