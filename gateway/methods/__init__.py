@@ -26,6 +26,7 @@ from gateway.methods import (
     identity,
     mailbox,
     mailbox_set,
+    mdn_send,
     quota,
     search_snippet,
     standard,
@@ -53,6 +54,7 @@ def register(registry: Registry) -> None:
     registry.add("Email/parse", EMAIL.capability, email_parse.parse)
     registry.add("SearchSnippet/get", SEARCH_SNIPPET.capability, search_snippet.get)
     quota.register(registry)
+    mdn_send.register(registry)
     identity.register(registry)
     email_submission_set.register(registry)
     registry.add("Blob/copy", CORE, blob_copy.copy)
