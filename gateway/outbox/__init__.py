@@ -9,6 +9,7 @@ Rule 3: what a server refuses for now is tried again, less and less often, and g
 
 from gateway.outbox.desk import Desk
 from gateway.outbox.outbox import Login, Logins, Outbox
+from gateway.outbox.receipts import Receipts
 from gateway.outbox.spool import Spool
 
-__all__ = ["Desk", "Login", "Logins", "Outbox", "Spool"]
+__all__ = ["Desk", "Login", "Logins", "Outbox", "Receipts", "Spool"]

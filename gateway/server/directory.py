@@ -54,9 +54,9 @@ class _Entry:
 class Directory:
     """Opens and closes accounts.
 
-    `attach` adds to an account that was opened what is not of IMAP. `refused` is called with an account id when its
-    credentials were refused upstream, `brought` with a caller whose credentials are new here. An account for which
-    `is_needed` is not closed.
+    `attach` adds to an account that was opened what is not of IMAP, `detach` ends it. `refused` is called with an
+    account id when its credentials were refused upstream, `brought` with a caller whose credentials are new here. An
+    account for which `is_needed` is not closed.
     `regrouped` is called with a login's account id and all its accounts when some of others have come or gone.
     """
 
@@ -74,12 +74,13 @@ class Directory:
         brought: Callable[[Caller], None] = lambda _caller: None,
         is_needed: Callable[[str], bool] = lambda _account_id: False,
         attach: Callable[[Account, Caller], Awaitable[None]] | None = None,
+        detach: Callable[[Account], Awaitable[None]] | None = None,
         regrouped: Callable[[str, Mapping[str, Account]], None] = lambda _account_id, _accounts: None,
     ) -> None:
         self._directory = data_dir / "accounts"
         self._providers, self._uploads, self._meter = providers, uploads, meter
-        self._refused, self._brought, self._is_needed, self._attach = refused, brought, is_needed, attach
-        self._regrouped = regrouped
+        self._refused, self._brought, self._is_needed = refused, brought, is_needed
+        self._attach, self._detach, self._regrouped = attach, detach, regrouped
         self._sort_orders, self._records, self._limits = sort_orders, records, limits
         self._entries: dict[str, _Entry] = {}
 
@@ -134,7 +135,7 @@ class Directory:
                     continue
                 if now - entry.used_at_s > IDLE_S and not self._is_needed(account_id):
                     del self._entries[account_id]
-                    await _close(entry)
+                    await self._close(entry)
                 elif now - entry.used_at_s > RELEASE_S and not entry.is_released:
                     entry.is_released = True
                     for account in entry.accounts.values():
@@ -143,7 +144,7 @@ class Directory:
     async def aclose(self) -> None:
         """Close every account."""
         entries, self._entries = list(self._entries.values()), {}
-        await asyncio.gather(*map(_close, entries))
+        await asyncio.gather(*map(self._close, entries))
 
     async def _open(self, caller: Caller, entry: _Entry) -> Account:
         provider = self._providers[caller.upstream]
@@ -190,9 +191,11 @@ class Directory:
         await account.open()
         return account
 
-
-async def _close(entry: _Entry) -> None:
-    if entry.offers is not None:
-        await entry.offers.aclose()
-    with contextlib.suppress(Exception):  # an account that never opened is told to whoever opened it
-        await (await entry.opening).aclose()
+    async def _close(self, entry: _Entry) -> None:
+        if entry.offers is not None:
+            await entry.offers.aclose()
+        with contextlib.suppress(Exception):  # an account that never opened is told to whoever opened it
+            own = await entry.opening
+            if self._detach is not None:
+                await self._detach(own)
+            await own.aclose()

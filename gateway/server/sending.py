@@ -21,7 +21,7 @@ from gateway.config import Config
 from gateway.jmap.capability import MDN, SUBMISSION, submission_account_capability
 from gateway.methods.envelope import shown_extensions
 from gateway.metrics import Metrics
-from gateway.outbox import Desk, Outbox, Spool
+from gateway.outbox import Desk, Outbox, Receipts, Spool
 from gateway.server.directory import Directory
 from gateway.server.kept import KeptLogins
 from gateway.server.upstreams import smtp_server
@@ -76,6 +76,7 @@ class Sending:
             on_attempt=metrics.submission_done,
         )
         self._looked = {name: asyncio.Event() for name in self.servers}
+        self._receipts: dict[str, Receipts] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         metrics.gauge("submissions_waiting", "Messages that wait to be sent", self.outbox.waiting)
 
@@ -114,13 +115,19 @@ class Sending:
                 await self._looked[caller.upstream].wait()
         except TimeoutError:
             return
-        self._offer(account, server, caller)
+        await self._offer(account, server, caller)
+
+    async def detach(self, account: Account) -> None:
+        """An account is about to be closed."""
+        receipts = self._receipts.pop(account.id, None)
+        if receipts is not None:
+            await receipts.aclose()
 
     def brought(self, caller: Caller) -> None:
         """A caller has come whose credentials are new: what waits for them is tried."""
         self._run(self.outbox.logged_in(caller.account_id))
 
-    def _offer(self, account: Account, server: SmtpServer, caller: Caller) -> None:
+    async def _offer(self, account: Account, server: SmtpServer, caller: Caller) -> None:
         if server.ehlo is None:
             return
         desk = Desk(self.outbox, account, server, has_token=isinstance(caller.credentials, OAuthCredentials))
@@ -128,6 +135,9 @@ class Sending:
         offers = desk.offers
         account.capabilities[MDN] = {}  # its receipts are sent the same way
         account.capabilities[SUBMISSION] = submission_account_capability(offers.max_delay_s, shown_extensions(offers))
+        if account.id not in self._receipts:
+            receipts = self._receipts[account.id] = Receipts(account)
+            await receipts.start()
 
     async def _learn(self, name: str, server: SmtpServer) -> None:
         """Ask what a server offers: at once, and now and then."""
@@ -144,14 +154,14 @@ class Sending:
                 failures, wait_s = 0, LOOK_S
                 await self._store.write_records(_key(name), {"ehlo": {"ehlo": _written(ehlo)}})
                 self._looked[name].set()
-                self._tell(name, server)
+                await self._tell(name, server)
             await asyncio.sleep(wait_s)
 
-    def _tell(self, name: str, server: SmtpServer) -> None:
+    async def _tell(self, name: str, server: SmtpServer) -> None:
         for account in self.directory.accounts():
             caller = self.directory.caller_of(account.id)
             if caller is not None and caller.upstream == name:
-                self._offer(account, server, caller)
+                await self._offer(account, server, caller)
 
     def _account_of(self, account_id: str) -> Account | None:
         return self.directory.account_of(account_id)

@@ -99,6 +99,7 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
                 is_needed=lambda account_id: push.bus.is_listened(account_id) or sending.outbox.is_working(account_id),
                 regrouped=push.bus.regroup,
                 attach=sending.attach,
+                detach=sending.detach,
             )
             metrics.gauge("accounts_open", "Accounts that are open", lambda: len(directory.accounts()))
             metrics.gauge("index_octets", "Size of the open indexes", lambda: _index_octets(directory.accounts()))

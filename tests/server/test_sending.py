@@ -131,3 +131,60 @@ async def test_a_mail_that_nobody_takes_is_not_sent(
     assert (late["type"], late["description"]) == ("forbiddenToSend", "554 5.6.0 rejected after data")
     assert len(await ann.emails_in("drafts")) == 2
     assert (await ann.client.call("EmailSubmission/query", filter={}))["ids"] == []
+
+
+BOUNCE = """\
+From: Mail Delivery System <MAILER-DAEMON@mx.example>
+To: {sender}
+Subject: Undelivered Mail Returned to Sender
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary="b"
+
+--b
+Content-Type: text/plain
+
+I am sorry.
+
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.example
+{envid}
+Final-Recipient: rfc822; {recipient}
+Action: failed
+Status: 5.1.1
+Diagnostic-Code: smtp; 550 5.1.1 no such user
+
+--b
+Content-Type: text/rfc822-headers
+
+Message-ID: <{message_id}>
+Subject: Hello
+
+--b--
+"""
+
+
+@pytest.mark.parametrize("by", ["envelope id", "message id"])
+async def test_a_bounce_sets_the_status(dovecot: Upstream, smtp_sink: SmtpSink, gateway: MakeGateway, by: str) -> None:
+    """A report that arrives by LMTP; the submission changes, and its state with it."""
+    ann = await Sender((await gateway(dovecot, more=by_sink(smtp_sink)))(dovecot.fresh_login())).begin()
+    to = f"gone@{ann.client.login}.example"
+    made = await ann.sent(to)
+    (kept,) = smtp_sink.to(to)
+    state = (await ann.client.call("EmailSubmission/get", ids=[]))["state"]
+    bounce = BOUNCE.format(
+        sender=ann.address,
+        recipient=to,
+        envid=f"Original-Envelope-Id: {made['id']}\n" if by == "envelope id" else "",
+        message_id="unknown@x" if by == "envelope id" else email.message_from_bytes(kept.octets)["Message-ID"][1:-1],
+    )
+    await asyncio.to_thread(dovecot.deliver, ann.client.login, bounce.replace("\n", "\r\n").encode())
+    (id,) = await ann.emails_in("inbox")
+    record = await ann.until(made["id"], lambda record: bool(record["dsnBlobIds"]))
+    assert record["deliveryStatus"][to] == {
+        "delivered": "no", "displayed": "unknown", "smtpReply": "550 5.1.1 no such user",
+    }  # fmt: skip
+    (got,) = (await ann.client.call("Email/get", ids=[id], properties=["blobId"]))["list"]
+    assert record["dsnBlobIds"] == [got["blobId"]]
+    assert (await ann.client.call("EmailSubmission/changes", sinceState=state))["updated"] == [made["id"]]

@@ -31,6 +31,7 @@ from gateway.upstream.tls import Endpoint
 
 # The credentials are wrong, too weak or expired (RFC 4954 section 6), or there is no way to bring them.
 REFUSED = frozenset({530, 534, 535, 538})
+WRITTEN_AHEAD_OCTETS = 256 * 1024  # in our own buffer; the kernel has one besides
 MAX_INITIAL_OCTETS = 480  # RFC 4954 section 4: a command line has 512; an access token may be longer
 
 
@@ -157,6 +158,7 @@ class Session:
         loop = asyncio.get_running_loop()
         # It waits by the protocol's `_drain_helper`, which is there for that.
         writer = self._writer = asyncio.StreamWriter(transport, protocol, None, loop)  # type: ignore[arg-type]
+        transport.set_write_buffer_limits(high=WRITTEN_AHEAD_OCTETS)  # type: ignore[attr-defined] # a WriteTransport
         tail = b"\r\n"  # what was written last: a dot after it begins a line
         try:
             async for chunk in chunks:
@@ -169,6 +171,8 @@ class Session:
                     await writer.drain()
             if tail != b"\r\n":
                 writer.write(b"\r\n")
+            # All of it has to be with the kernel: a dot behind a full buffer would be in doubt for nothing.
+            transport.set_write_buffer_limits(high=1)  # type: ignore[attr-defined] # 0 makes TLS wait for ever
             async with asyncio.timeout(self._timeouts.block_s):
                 await writer.drain()
         except TimeoutError:
