@@ -95,9 +95,10 @@ async def _tell_quotas(connection: Connection, out: Callable[[str], None]) -> No
     if "QUOTA" not in connection.capabilities:
         return
     try:
-        quotas = quotas_of(await connection.run(GetQuotaRoot("INBOX")))
+        roots = await connection.run(GetQuotaRoot("INBOX"))
     except CommandFailed:
-        quotas = []
+        roots = []
+    quotas = quotas_of(roots)
     for quota in quotas:
         out(f"Of {quota.hard_limit} {quota.resource_type} ({quota.resource}) it uses {quota.used}.")
     if not quotas:

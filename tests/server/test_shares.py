@@ -12,11 +12,12 @@ import pytest
 
 from gateway.sync import listing
 from tests.server.conftest import USING, JmapClient, MakeGateway
-from tests.upstreams.cyrus import ADMIN
+from tests.upstreams.cyrus import ADMIN, set_quota
 from tests.upstreams.upstream import Upstream, expect_ok, quoted
 
 pytestmark = [pytest.mark.upstream, pytest.mark.timeout(180)]
 
+QUOTA = "urn:ietf:params:jmap:quota"
 LETTER = b"From: a@example.com\r\nSubject: from bob\r\nMessage-ID: <%d@x>\r\n\r\nHello\r\n"
 WRITE = "lrswitek"
 _NUMBERS = itertools.count(1)
@@ -356,6 +357,20 @@ async def test_push_hears_of_shared_accounts(sharing: Sharing, gateway: MakeGate
         other.grant("Late", "lr")
         late = await shared(client, other)
         await until(late)
+
+
+async def test_quotas_of_another(sharing: Sharing, gateway: MakeGateway) -> None:
+    """Cyrus tells the quota of those who share, Dovecot nobody's but one's own."""
+    sharing.create("Team", "lrs")
+    if sharing.server.kind == "cyrus":
+        set_quota(sharing.server, sharing.owner, "STORAGE 64")
+    client: JmapClient = (await gateway(sharing.server))(sharing.guest)
+    client.using = [*USING, QUOTA]
+    id = await shared(client, sharing)
+    await mailboxes(client, id)
+    quotas = (await client.call("Quota/get", accountId=id, ids=None, properties=["hardLimit", "types"]))["list"]
+    told = [(quota["hardLimit"], quota["types"]) for quota in quotas]
+    assert told == ([(65_536, ["Email"])] if sharing.server.kind == "cyrus" else [])
 
 
 async def test_it_can_be_switched_off(dovecot_shared: Upstream, gateway: MakeGateway) -> None:
