@@ -105,6 +105,11 @@ class Account:
             self._batches.get_nowait()[1].cancel()
         self._index.close()
 
+    async def forget(self) -> None:
+        """Close, and remove the index: nobody here may see any more what was read into it."""
+        await self.aclose()
+        self._index.drop()
+
     def release(self) -> None:
         """Let go of the idle connections to the index; they come back when needed."""
         self._index.release()

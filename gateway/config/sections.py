@@ -130,6 +130,7 @@ class Upstream:
     max_connections: int = _key(check_number(1, 100), 4)  # per account
     logins_per_second: float = _key(check_number(0.1, 1000, whole=False), 10.0)  # for the whole host
     max_staleness_s: float = _key(check_number(0, 3600, whole=False), 5.0)
+    shared_accounts: bool = _key(check_truth, True)  # what others share becomes accounts of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,6 +97,7 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
                 refused=push.refused,
                 brought=brought,
                 is_needed=lambda account_id: push.bus.is_listened(account_id) or sending.outbox.is_working(account_id),
+                regrouped=push.bus.regroup,
                 attach=sending.attach,
                 detach=sending.detach,
             )

@@ -17,12 +17,12 @@ from gateway.account.backend import MailboxChange, NewMailbox
 from gateway.account.records import MailboxFacts
 from gateway.jmap.errors import SetError
 from gateway.sync.link import Link
-from gateway.sync.listing import Lister, namespaces_of
+from gateway.sync.listing import Lister
 from gateway.sync.mailbox_paths import Hierarchy
 from gateway.sync.refresh import Refresher
 from gateway.sync.refusal import refusal
 from gateway.sync.roles import ATTRIBUTES, role_of_name
-from gateway.sync.tree import Move, is_inbox
+from gateway.sync.tree import Move
 from gateway.upstream.imap import CommandFailed, ImapError
 from gateway.upstream.imap.commands.command import Command
 from gateway.upstream.imap.commands.create import Create
@@ -117,7 +117,7 @@ class MailboxWrites:
         is_renamed = change.name is not None and change.name != old.name
         if parent_id == old.parent_id and not is_renamed:
             return old.path
-        if is_inbox(old.path):
+        if hierarchy.namespaces.is_inbox(old.path):
             raise SetError("forbidden", "the Inbox stays what and where it is")
         parent = None
         if parent_id is not None:
@@ -207,7 +207,7 @@ class MailboxWrites:
             facts = before.get(mailbox_id)
             if facts is None:
                 raise SetError("notFound")
-            if is_inbox(facts.path):
+            if hierarchy.namespaces.is_inbox(facts.path):
                 raise SetError("forbidden", "the Inbox cannot be destroyed")
             if any(other.parent_id == mailbox_id for other in before.values()):
                 raise SetError("mailboxHasChild")
@@ -286,7 +286,7 @@ class MailboxWrites:
     async def _known_hierarchy(self) -> Hierarchy:
         if self._hierarchy is None:
             async with self._link.connection() as connection:
-                namespaces = await namespaces_of(connection)
+                namespaces = await self._link.namespaces(connection)
                 # RFC 9051 section 6.3.9: with an empty name LIST tells the delimiter alone.
                 entries = await connection.list_mailboxes(namespaces.personal, "")
             self._hierarchy = Hierarchy(namespaces, entries[0].delimiter if entries else None)
