@@ -167,12 +167,12 @@ async def _listen_bare(server: Upstream, login: str, mailbox: str, ear: Ear) -> 
     """Idle in one mailbox, over a connection of its own."""
     reader, writer = await asyncio.open_connection(server.host, server.ports["imap"])
     try:
-        for line, until in (
+        for command, until in (
             (f"a LOGIN {login} {server.password}", b"a OK"),
             (f"b EXAMINE {mailbox}", b"b OK"),
             ("c IDLE", b"+"),
         ):
-            writer.write(line.encode() + b"\r\n")
+            writer.write(command.encode() + b"\r\n")
             while not (await reader.readline()).startswith(until):
                 pass
         yield
