@@ -42,8 +42,8 @@ class ImapBackend:
         self._link = Link(account, pool, meter, on_refused)
         lister = Lister(self._link, sort_orders)
         self._refresher = Refresher(self._link, lister, max_staleness_s=max_staleness_s)
-        self._mailboxes = MailboxWrites(self._link, self._refresher, lister)
         self._schedule = Schedule(self._link)
+        self._mailboxes = MailboxWrites(self._link, self._refresher, lister, self._schedule)
         self._watcher = Watcher(self._link, self._refresher, self._schedule)
         self._writes = Writes(self._link)
 
