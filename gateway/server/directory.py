@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.account.account import Account
+from gateway.account.index import Index
 from gateway.account.sort_orders import SortOrders
 from gateway.account.uploads import Uploads
 from gateway.auth.caller import Caller
@@ -159,8 +160,12 @@ class Directory:
             interval_s=LOOK_S if provider.config.max_staleness_s else 0.0,
             sees_others=provider.config.shared_accounts,
             changed=lambda: self._regrouped(caller.account_id, entry.accounts),
+            drop=self._drop_index,
         )
         return own
+
+    async def _drop_index(self, account_id: str) -> None:
+        await asyncio.to_thread(Index(self._directory / f"{account_id}.db").drop)
 
     async def _open_account(self, caller: Caller, pool: Pool, id: str, scope: Scope) -> Account:
         """Open an account of this caller: its own, or with another scope one of others that it may see."""
