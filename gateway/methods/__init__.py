@@ -27,6 +27,7 @@ from gateway.methods import (
     mailbox,
     mailbox_set,
     mdn_send,
+    principal,
     quota,
     search_snippet,
     sieve_script,
@@ -57,6 +58,7 @@ def register(registry: Registry) -> None:
     registry.add("SearchSnippet/get", SEARCH_SNIPPET.capability, search_snippet.get)
     quota.register(registry)
     mdn_send.register(registry)
+    principal.register(registry)
     identity.register(registry)
     email_submission_set.register(registry)
     registry.add("Blob/copy", CORE, blob_copy.copy)

@@ -21,6 +21,7 @@ from gateway.account.ids import digest_id
 from gateway.account.records import Applied, Need
 from gateway.jmap.capability import MAIL, QUOTA
 from gateway.jmap.errors import MethodError
+from gateway.server.sharing import Sharing, rights_in
 from gateway.sync.identity import Identity
 from gateway.sync.imap_backend import ImapBackend
 from gateway.sync.link import Facts
@@ -59,13 +60,19 @@ class Offers:
         interval_s: float = LOOK_S,
         sees_others: bool = True,
         changed: Callable[[], None] = lambda: None,
+        drop: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
-        """`open_shared` opens an account of others by its id. `changed` is called when some have come or gone."""
-        self._own, self._open_shared, self._changed = own, open_shared, changed
+        """`open_shared` opens an account of others by its id. `changed` is called when some have come or gone.
+
+        `drop` removes the index of one that went while nobody looked.
+        """
+        self._own, self._open_shared, self._changed, self._drop = own, open_shared, changed, drop
         self._interval_s, self._sees_others = interval_s, sees_others
         self._looking: asyncio.Task[None] | None = None
         self._looked_at = self._fresh_at = float("-inf")
         self._has_waited = False
+        self._sharing: Sharing | None = None  # where there are rights that can change
+        self._telling: set[asyncio.Task[None]] = set()
         self.shared: Mapping[str, Account] = MappingProxyType({})
 
     async def learn(self) -> None:
@@ -84,6 +91,9 @@ class Offers:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
+        for task in self._telling:
+            task.cancel()
+        await asyncio.gather(*self._telling, return_exceptions=True)
         await asyncio.gather(*(account.aclose() for account in self.shared.values()))
 
     async def _look(self) -> None:
@@ -96,6 +106,9 @@ class Offers:
                 is_fresh = (
                     facts.identity is Identity.GUID and begun - self._fresh_at >= min(self._interval_s, 1) * FRESH_S
                 )
+                if self._sharing is None and "ACL" in facts.capabilities:
+                    self._sharing = Sharing(self._own)
+                    self._sharing.offer()
                 await self._follow(await backend.shared_scopes(fresh=is_fresh), facts)
                 self._fresh_at = begun if is_fresh else self._fresh_at
         except MethodError as error:
@@ -111,32 +124,56 @@ class Offers:
         wanted = {self._id(scope): scope for scope in scopes[:MAX_SHARED]}
         come = [id for id in wanted if id not in self.shared]
         gone = [account for id, account in self.shared.items() if id not in wanted]
-        if not come and not gone:
-            return
+        sharing = self._sharing
+        if sharing is not None:
+            for id in await sharing.known() - wanted.keys() - self.shared.keys():
+                if self._drop is not None:
+                    await self._drop(id)
         opened = {id: await self._open(id, wanted[id], facts) for id in come}
         kept = {id: account for id, account in self.shared.items() if id in wanted}
-        self.shared = MappingProxyType(kept | opened)
-        self._changed()
+        if come or gone:
+            self.shared = MappingProxyType(kept | opened)
+            self._changed()
         for account in gone:
+            if sharing is not None:
+                await sharing.gone(account.id)
             await account.forget()
+        if sharing is not None:
+            await sharing.keep((id, scope.owner) for id, scope in wanted.items() if scope.owner is not None)
 
     async def _open(self, id: str, scope: Scope, facts: Facts) -> Account:
         account = await self._open_shared(id, scope)
         account.capabilities.update(offered(facts))
-        account.subscribe(lambda applied: _describe(account, applied))
+        if self._sharing is not None:
+            self._sharing.opened(account, scope.owner, rights_in(account))
         with suppress(MethodError):  # then its mailboxes are not known yet, and neither are the rights
             await account.fresh(Need())
         _describe(account)
+        if self._sharing is not None:
+            await self._sharing.follow(account)
+        account.subscribe(lambda applied: self._applied(account, applied))
         return account
+
+    def _applied(self, account: Account, applied: Applied) -> None:
+        if "Mailbox" not in applied.states:
+            return
+        _describe(account)
+        if self._sharing is not None:
+            task = asyncio.create_task(self._sharing.follow(account))
+            self._telling.add(task)
+            task.add_done_callback(self._told)
+
+    def _told(self, task: asyncio.Task[None]) -> None:
+        self._telling.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("changed rights were not told", exc_info=error)
 
     def _id(self, scope: Scope) -> str:
         return digest_id("S", self._own.id, scope.prefix, scope.owner or "")
 
 
-def _describe(account: Account, applied: Applied | None = None) -> None:
+def _describe(account: Account) -> None:
     """Say of an account of others what its mailboxes' rights say."""
-    if applied is not None and "Mailbox" not in applied.states:
-        return
     with account.snapshot() as snapshot:
         rows = snapshot.mailboxes()
     if not rows:

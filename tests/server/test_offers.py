@@ -19,7 +19,7 @@ from gateway.sync.link import Facts
 from gateway.sync.plan import Tier
 from gateway.sync.scope import Scope
 
-FACTS = Facts(frozenset({"NAMESPACE", "QUOTA", "ACL"}), Tier.NEITHER, Identity.FIELDS)
+FACTS = Facts(frozenset({"NAMESPACE", "QUOTA"}), Tier.NEITHER, Identity.FIELDS)
 
 
 class Backend(ImapBackend):
