@@ -63,8 +63,8 @@ class Account:
         is_read_only: bool = False,
         capabilities: dict[str, dict[str, Any]] | None = None,
         records: RecordStore | None = None,
-        make_scripts: Callable[[Account], Scripts] | None = None,
         own_addresses: OwnAddresses | None = None,
+        make_scripts: Callable[[Account], Scripts] | None = None,
     ) -> None:
         self.id, self.name, self.login = id, name, login
         self.is_personal, self.is_read_only = is_personal, is_read_only
@@ -104,6 +104,11 @@ class Account:
         while not self._batches.empty():
             self._batches.get_nowait()[1].cancel()
         self._index.close()
+
+    async def forget(self) -> None:
+        """Close, and remove the index: nobody here may see any more what was read into it."""
+        await self.aclose()
+        self._index.drop()
 
     def release(self) -> None:
         """Let go of the idle connections to the index; they come back when needed."""

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import orjson
 
-from gateway.jmap.capability import CORE, core_capability
+from gateway.jmap.capability import CORE, PRINCIPALS_OWNER, core_capability
 from gateway.jmap.limits import Limits
 
 STATE_OCTETS: Final = 8  # a preferably short string; it tells versions of one Session apart, and is no secret
@@ -88,7 +88,9 @@ def session_object(
     """
     accounts = list(accounts)
     # One URI each, in a set order: the order is part of what the state is a hash of.
-    offered = sorted({uri for account in accounts for uri in account.capabilities if uri != CORE})
+    offered = sorted(
+        {uri for account in accounts for uri in account.capabilities if uri not in (CORE, PRINCIPALS_OWNER)}
+    )
     capabilities: dict[str, Any] = {CORE: core_capability(limits)}
     capabilities.update({uri: {} for uri in offered})
     for account in accounts:
@@ -96,7 +98,7 @@ def session_object(
     capabilities.update(extra_capabilities or {})
     session: dict[str, Any] = {
         "capabilities": capabilities,
-        "accounts": {account.id: _account_object(account) for account in accounts},
+        "accounts": {account.id: account_object(account) for account in accounts},
         "primaryAccounts": _primary_accounts(accounts, offered),
         "username": login,
         "apiUrl": urls.api,
@@ -117,7 +119,8 @@ def session_state(session: Mapping[str, Any]) -> str:
     return state
 
 
-def _account_object(account: DescribesAccount) -> dict[str, Any]:
+def account_object(account: DescribesAccount) -> dict[str, Any]:
+    """Return the Account object of the Session, and of a Principal (RFC 9670 section 2)."""
     return {
         "name": account.name,
         "isPersonal": account.is_personal,

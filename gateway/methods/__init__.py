@@ -26,6 +26,9 @@ from gateway.methods import (
     identity,
     mailbox,
     mailbox_set,
+    mdn_send,
+    principal,
+    quota,
     search_snippet,
     sieve_script,
     standard,
@@ -53,6 +56,9 @@ def register(registry: Registry) -> None:
     registry.add("Email/import", EMAIL.capability, email_import.import_emails)
     registry.add("Email/parse", EMAIL.capability, email_parse.parse)
     registry.add("SearchSnippet/get", SEARCH_SNIPPET.capability, search_snippet.get)
+    quota.register(registry)
+    mdn_send.register(registry)
+    principal.register(registry)
     identity.register(registry)
     email_submission_set.register(registry)
     registry.add("Blob/copy", CORE, blob_copy.copy)

@@ -70,11 +70,6 @@ def imap_endpoint(upstream: Upstream) -> Endpoint:
     return _endpoint(upstream, upstream.imap)
 
 
-def sieve_engine(upstream: Upstream) -> SieveEngine | None:
-    """Return what finds out about the ManageSieve server, where one is configured: sieve:// means STARTTLS as well."""
-    return SieveEngine(_endpoint(upstream, upstream.sieve)) if upstream.sieve is not None else None
-
-
 def smtp_server(upstream: Upstream) -> SmtpServer | None:
     """Return the submission server of an upstream; None: it has none. submission:// means STARTTLS likewise."""
     if upstream.smtp is None:
@@ -87,6 +82,11 @@ def own_addresses(upstream: Upstream, login: str) -> OwnAddresses:
     return addresses_of(
         login, upstream.address, upstream.aliases, (upstream.aliases_file or {}).get(login.casefold(), ())
     )
+
+
+def sieve_engine(upstream: Upstream) -> SieveEngine | None:
+    """Return what finds out about the ManageSieve server, where one is configured: sieve:// means STARTTLS as well."""
+    return SieveEngine(_endpoint(upstream, upstream.sieve)) if upstream.sieve is not None else None
 
 
 def _endpoint(upstream: Upstream, address: Address) -> Endpoint:

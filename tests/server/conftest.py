@@ -42,7 +42,7 @@ class JmapClient:
             return answer.status, session
 
     async def request(self, *calls: tuple[str, dict[str, Any]]) -> tuple[int, Any]:
-        """POST method calls: status and the Response (or problem document). The accountId is added."""
+        """POST method calls: status and the Response (or problem document). The accountId is added where it lacks."""
         if not self.account_id:
             await self.session()
         body = {
@@ -53,6 +53,14 @@ class JmapClient:
         }
         async with self.http.post(f"{self.url}/jmap/api", json=body, headers=self.headers) as answer:
             return answer.status, await answer.json(content_type=None)
+
+    async def error(self, name: str, **arguments: Any) -> dict[str, Any]:
+        """Make one call that must fail; return the error's arguments."""
+        _status, answer = await self.request((name, arguments))
+        (answered, response, _call_id) = answer["methodResponses"][0]
+        assert answered == "error", response
+        error: dict[str, Any] = response
+        return error
 
     async def call(self, name: str, **arguments: Any) -> dict[str, Any]:
         """Make one call and return its response's arguments; an error response fails the test."""
