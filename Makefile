@@ -42,7 +42,7 @@ bench: $(VENV)/.has-test
 
 soak: $(VENV)/.has-test
 	$(PYTHON) -m tests.upstreams.debian
-	CUTS=all SOAK=1 $(PYTHON) -m pytest -q --timeout=7200 tests/sync $(PYTEST_ARGS)
+	CUTS=all SOAK=1 $(PYTHON) -m pytest -q --timeout=7200 tests/sync tests/server/test_sieve_cuts.py $(PYTEST_ARGS)
 
 $(VENV)/.has-demo: pyproject.toml tools/venv
 	tools/venv $(VENV) demo
