@@ -7,11 +7,12 @@ from collections.abc import Callable
 from gateway.config import Config
 from gateway.metrics import Metrics
 from gateway.secret import Secret
-from gateway.server.upstreams import Provider, providers
+from gateway.server.upstreams import Provider, own_addresses, providers, smtp_server
 from gateway.sync.identity import Identity
 from gateway.sync.link import Facts
 from gateway.sync.plan import Tier
 from gateway.upstream.imap import Connection, Credentials, PasswordCredentials
+from gateway.upstream.smtp import SmtpError
 
 _TIERS = {
     Tier.QRESYNC: "QRESYNC: changes, new and vanished mail in one round trip. The best there is.",
@@ -47,7 +48,26 @@ async def probe(config: Config, login: str, password: Secret, out: Callable[[str
         await _tell(connection, out)
     finally:
         await connection.logout()
+    await _tell_sending(provider, login, credentials_of(provider, login, password), out)
     return 0
+
+
+async def _tell_sending(provider: Provider, login: str, credentials: Credentials, out: Callable[[str], None]) -> None:
+    """Log in to the server for sending too, without sending anything."""
+    server = smtp_server(provider.config)
+    out("")
+    if server is None:
+        out("Nothing can be sent: no smtp is configured.")
+        return
+    try:
+        ehlo = await server.verify(credentials)
+    except SmtpError as error:
+        out(f"Nothing can be sent ({error.stage}): {error}")
+        return
+    out(f"Sending: logged in. The server offers: {' '.join(sorted(ehlo.extensions))}")
+    out(f"{login} may send as {', '.join(own_addresses(provider.config, login).addresses)}.")
+    if not ehlo.offers("DSN"):
+        out("  DSN is missing: reports of failed deliveries are matched by Message-ID alone.")
 
 
 async def _tell(connection: Connection, out: Callable[[str], None]) -> None:
@@ -60,7 +80,7 @@ async def _tell(connection: Connection, out: Callable[[str], None]) -> None:
     out(f"Emails are recognised by {_IDENTITIES[facts.identity]}")
     entries = await connection.list_mailboxes(returns=("SPECIAL-USE",))
     out(f"It has {len(entries)} mailboxes.")
-    out("JMAP clients get: urn:ietf:params:jmap:core, urn:ietf:params:jmap:mail (reading).")
+    out("JMAP clients get: urn:ietf:params:jmap:core, urn:ietf:params:jmap:mail.")
     missing = [f"  {item}: {effect}" for item, effect in _WANTED.items() if item not in connection.capabilities]
     out("Nothing is missing." if not missing else "Missing, and what that costs:")
     for line in missing:

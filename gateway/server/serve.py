@@ -113,6 +113,7 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
             try:
                 await push.start()
                 await sending.start()
+                await push.kept.sweep()
                 await admin.start()
                 address = await public.start()
                 reasons.clear()

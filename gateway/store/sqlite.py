@@ -155,6 +155,10 @@ class SqliteStore:
 
         return await self._run(work)
 
+    async def sealed_accounts(self, field: str) -> Sequence[str]:
+        query = "SELECT account_id FROM sealed WHERE field = ?"
+        return await self._run(lambda db: [account_id for (account_id,) in db.execute(query, (field,))])
+
     async def drop_sealed(self, account_id: str, field: str) -> None:
         await self._run(
             lambda db: db.execute("DELETE FROM sealed WHERE account_id = ? AND field = ?", (account_id, field))
