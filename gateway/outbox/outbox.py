@@ -210,6 +210,7 @@ class Outbox:
         try:
             await self.records(key[0]).write(JOBS, {key[1]: replace(job, intent=intent).record()})
         except StoreError as error:
+            attempt.may_be_out = False
             raise SmtpError("data", f"the outbox cannot be written ({error})") from error
 
     async def _message(self, key: Key, job: Job) -> Message:

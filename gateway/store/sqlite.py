@@ -214,8 +214,11 @@ class SqliteStore:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work)
 
     def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        with self._connection:
-            return work(self._connection)
+        try:
+            with self._connection:
+                return work(self._connection)
+        except sqlite3.OperationalError as error:  # a disk that is full, or fails
+            raise StoreError(f"{FILE} cannot be used ({error})") from error
 
 
 def _push_record(row: tuple[Any, ...]) -> PushRecord:

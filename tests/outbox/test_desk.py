@@ -14,10 +14,10 @@ import pytest
 from gateway.account.account import Account
 from gateway.account.backend import WHOLE
 from gateway.account.submitting import JOBS, SUBMISSIONS
-from gateway.jmap.errors import SetError
+from gateway.jmap.errors import MethodError, SetError
 from gateway.outbox import Desk, Outbox, Spool, verdict
 from gateway.secret import Secret
-from gateway.store import SqliteStore
+from gateway.store import SqliteStore, StoreError
 from gateway.upstream.sasl import Credentials, OAuthCredentials, PasswordCredentials
 from gateway.upstream.smtp import SmtpServer
 from gateway.upstream.tls import Endpoint
@@ -61,7 +61,9 @@ class Logins:
 
 class World:
     def __init__(self, path: Path, store: SqliteStore, account: Account, server: SmtpServer, logins: Logins) -> None:
-        self.account, self.server, self.logins, self.spool = account, server, logins, Spool(path / "outbox")
+        self.account, self.server, self.logins = account, server, logins
+        self.directory = path / "outbox"
+        self.spool = Spool(self.directory)
         self.store = store
         self.outbox = self.make_outbox()
 
@@ -96,6 +98,9 @@ class World:
 
     async def status(self, id: str) -> dict[str, Any]:
         return (await self.account.user_records.look(SUBMISSIONS, [id])).by_id[id]
+
+    def files(self) -> list[str]:
+        return [path.name for path in self.directory.glob("*/*")]
 
     async def until(self, id: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         end = time.monotonic() + 10
@@ -226,6 +231,58 @@ async def test_a_stop_waits_for_the_reply_to_what_is_out(world: World, sink: Smt
     record = await world.until_final(id)
     assert len(sink.to("stays@there.example")) == 1, record
     assert len(sink.to("out@there.example")) == 1
+
+
+def full(_work: Any) -> Any:
+    raise StoreError("gateway.db cannot be used (database or disk is full)")
+
+
+async def test_what_cannot_be_written_is_not_sent(
+    world: World, sink: SmtpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk when a message is handed in: an error, no file and no mail."""
+    with monkeypatch.context() as disk:
+        disk.setattr(world.store, "_transaction", full)
+        with pytest.raises(MethodError, match="serverFail"):
+            await world.submit("full@there.example")
+    assert world.files() == []
+    assert sink.to("full@there.example") == []
+    assert (await world.account.user_records.look(SUBMISSIONS, None)).by_id == {}
+
+
+async def test_without_an_intent_no_dot_is_written(
+    world: World, sink: SmtpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fills up while the message goes out: it is sent later, once."""
+    monkeypatch.setattr("gateway.outbox.outbox.WRITE_AGAIN_S", 0.1)
+    with sink.faulty(data={"wait_s": 0.5}):
+        asked = asyncio.create_task(world.submit("early@there.example"))
+        await asyncio.sleep(0.3)
+        with monkeypatch.context() as disk:
+            disk.setattr(world.store, "_transaction", full)
+            await asyncio.sleep(0.6)
+        id, record = await asked
+    assert sink.to("early@there.example") == []
+    assert record["undoStatus"] == "pending"
+    await world.until_final(id)
+    assert len(sink.to("early@there.example")) == 1
+
+
+async def test_a_result_is_written_when_it_can_be(
+    world: World, sink: SmtpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fills up between the dot and the reply: the message is not sent again, and the result is not lost."""
+    monkeypatch.setattr("gateway.outbox.outbox.WRITE_AGAIN_S", 0.1)
+    with sink.faulty(kept={"wait_s": 0.5}):
+        asked = asyncio.create_task(world.submit("end@there.example"))
+        await asyncio.to_thread(sink.to, "end@there.example", 1)
+        with monkeypatch.context() as disk:
+            disk.setattr(world.store, "_transaction", full)
+            await asyncio.sleep(1.0)
+        _id, record = await asked
+    assert record["undoStatus"] == "final"
+    assert record["deliveryStatus"]["end@there.example"]["smtpReply"] == "250 2.1.5 ok"
+    assert len(sink.to("end@there.example")) == 1
 
 
 async def test_many_go_side_by_side(world: World, sink: SmtpSink) -> None:
