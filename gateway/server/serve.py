@@ -123,6 +123,7 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
                     engine.start()
                 await push.start()
                 await sending.start()
+                await push.kept.sweep()
                 await admin.start()
                 address = await public.start()
                 reasons.clear()
