@@ -226,12 +226,12 @@ class Directory:
         )
 
     async def _close(self, entry: _Entry) -> None:
-        for stop in entry.stops:
-            stop()
         if entry.offers is not None:
             await entry.offers.aclose()
         with contextlib.suppress(Exception):  # an account that never opened is told to whoever opened it
             own = await entry.opening
+            for stop in entry.stops:
+                stop()
             if self._detach is not None:
                 await self._detach(own)
             await own.aclose()
