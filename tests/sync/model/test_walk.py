@@ -51,8 +51,26 @@ class ImapClient(Other):
         try:
             self.step()
         except (AssertionError, imaplib.IMAP4.error, OSError):
-            self.imap = self.upstream.imap(self.login)  # a mailbox deleted under us may cost the connection
+            self._reconnect()  # a mailbox deleted under us may cost the connection
             self.mailboxes = ["INBOX", *self._others()]
+
+    def _reconnect(self) -> None:
+        """Connect anew. The old connection goes first: Dovecot lets a login have ten.
+
+        A gateway restarted just now had four, and has four. Where Dovecot's processes have not noticed yet that
+        connections are gone, as on a loaded machine, the next one is refused for a moment, whoever wants it.
+        """
+        self.imap.shutdown()
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                self.imap = self.upstream.imap(self.login)
+            except (imaplib.IMAP4.error, OSError):
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
 
     @property
     def login(self) -> str:
@@ -124,7 +142,8 @@ class Walk:
     # ------------------------------------------------------------ what may happen
 
     async def change_by_imap(self) -> None:
-        self.random.choice(self.imap_clients).try_step()
+        # In a thread, so that what the gateway does in the background goes on meanwhile.
+        await asyncio.to_thread(self.random.choice(self.imap_clients).try_step)
 
     async def follow(self) -> None:
         await self._persist(self.random.choice(self.followers).follow)
@@ -135,6 +154,7 @@ class Walk:
         for slot in [*pool._free, *pool._borrowed]:
             if slot.connection is not None and slot.connection.wire._transport is not None:
                 slot.connection.wire._transport.abort()
+        await asyncio.sleep(0)  # that is when they are closed
 
     async def restart(self) -> None:
         await self.account.aclose()
@@ -181,11 +201,7 @@ class Walk:
         await self._persist(lambda: self.followers[0].call(f"{type}/set", **arguments))
 
     async def _persist(self, work: Callable[[], Awaitable[object]]) -> None:
-        """Try again what a cut connection has cost, for longer than the pool backs off.
-
-        A new connection may be refused meanwhile, on a loaded machine: Dovecot counts those that were cut until each of
-        their processes has noticed, and lets a login have ten.
-        """
+        """Try again what a cut connection has cost, for longer than the pool backs off from one that was refused."""
         until = time.monotonic() + PATIENCE_S
         while True:
             try:
