@@ -17,9 +17,10 @@ from bench.push_streams import bench_push_streams
 from bench.resync import bench_resync
 from bench.table import Table
 from bench.watching import bench_watching
+from bench.writing import bench_writing
 
 SIZES = (10_000, 100_000)
-BENCHES = {"index": bench_index, "listing": bench_listing, "resync": bench_resync}
+BENCHES = {"index": bench_index, "listing": bench_listing, "resync": bench_resync, "writing": bench_writing}
 PUSH_BENCHES: dict[str, Callable[[Table], None]] = {  # they bring mailboxes of their own
     "watching": bench_watching,
     "push_latency": bench_push_latency,

@@ -152,6 +152,15 @@ class EmailRow:
     structure: Part | None  # loaded only when asked for
 
 
+class EmailMarks(NamedTuple):
+    """What of an Email can change, and when it came."""
+
+    id: str
+    mailbox_ids: tuple[str, ...]
+    keywords: tuple[str, ...]  # JMAP keywords, sorted
+    received_at_s: int
+
+
 @dataclass(frozen=True, slots=True)
 class Changes:
     """The answer to /changes (RFC 8620 section 5.2)."""

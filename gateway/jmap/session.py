@@ -57,6 +57,8 @@ class DescribesAccount(Protocol):
     def is_read_only(self) -> bool: ...
     @property
     def capabilities(self) -> Mapping[str, Mapping[str, Any]]: ...
+    @property
+    def session_capabilities(self) -> Mapping[str, Mapping[str, Any]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class AccountInfo:
     is_personal: bool = True
     is_read_only: bool = False
     capabilities: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    session_capabilities: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def session_object(
@@ -79,9 +82,9 @@ def session_object(
 ) -> dict[str, Any]:
     """Return the Session of a login.
 
-    The capabilities are the core one, an empty object for each an account has, and the `extra_capabilities`, whose
-    objects are shown (WebSocket's has the URL). The ticket is appended to eventSourceUrl after the state is taken:
-    it is new each time, and the Session is not.
+    The capabilities are the core one, for each that an account has the object that it gives or an empty one, and the
+    `extra_capabilities`, whose objects are shown (WebSocket's has the URL). The ticket is appended to eventSourceUrl
+    after the state is taken: it is new each time, and the Session is not.
     """
     accounts = list(accounts)
     # One URI each, in a set order: the order is part of what the state is a hash of.
@@ -90,6 +93,8 @@ def session_object(
     )
     capabilities: dict[str, Any] = {CORE: core_capability(limits)}
     capabilities.update({uri: {} for uri in offered})
+    for account in accounts:
+        capabilities.update(account.session_capabilities)
     capabilities.update(extra_capabilities or {})
     session: dict[str, Any] = {
         "capabilities": capabilities,

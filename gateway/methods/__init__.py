@@ -30,10 +30,12 @@ from gateway.methods import (
     principal,
     quota,
     search_snippet,
+    sieve_script,
     standard,
     standard_copy,
     standard_set,
     thread,
+    vacation_response,
 )
 
 
@@ -63,3 +65,5 @@ def register(registry: Registry) -> None:
     registry.add("Blob/upload", BLOB, blob_upload.upload)
     registry.add("Blob/get", BLOB, blob_get.get)
     registry.add("Blob/lookup", BLOB, blob_lookup.lookup)
+    sieve_script.register(registry)
+    vacation_response.register(registry)

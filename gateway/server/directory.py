@@ -15,6 +15,7 @@ from pathlib import Path
 
 from gateway.account.account import Account
 from gateway.account.index import Index
+from gateway.account.scripts import Scripts
 from gateway.account.sort_orders import SortOrders
 from gateway.account.uploads import Uploads
 from gateway.auth.caller import Caller
@@ -22,11 +23,13 @@ from gateway.jmap.capability import BLOB, MAIL, blob_account_capability, mail_ac
 from gateway.jmap.limits import Limits
 from gateway.jmap.objects.email import EMAIL
 from gateway.server.offers import LOOK_S, Offers
+from gateway.server.sieve import advertise
 from gateway.server.upstreams import Provider, own_addresses
 from gateway.store.api import RecordStore
 from gateway.sync.imap_backend import ImapBackend
 from gateway.sync.link import Meter
 from gateway.sync.scope import PERSONAL, Scope
+from gateway.sync.sieve.scripts import SieveScripts
 from gateway.upstream.imap import Pool
 
 DEFAULT_LIMITS = Limits()
@@ -42,6 +45,7 @@ class _Entry:
     opening: asyncio.Task[Account] = field(init=False)
     own: Account | None = None
     offers: Offers | None = None  # set with the account that is the login's own
+    stops: list[Callable[[], None]] = field(default_factory=list)  # called when it is closed
     is_released: bool = False
 
     @property
@@ -151,12 +155,16 @@ class Directory:
         provider = self._providers[caller.upstream]
         await asyncio.to_thread(self._directory.mkdir, mode=0o700, parents=True, exist_ok=True)
         pool = provider.pool(lambda: entry.caller.credentials)
-        own = await self._open_account(caller, pool, caller.account_id, PERSONAL)
+        own = await self._open_account(entry, pool, caller.account_id, PERSONAL)
         if self._attach is not None:
             await self._attach(own, caller)
+        if provider.sieve is not None:
+            await provider.sieve.first_look()
+            entry.stops.append(provider.sieve.subscribe(lambda: advertise(own)))
+            advertise(own)
         entry.offers = Offers(
             own,
-            lambda id, scope: self._open_account(caller, pool, id, scope),
+            lambda id, scope: self._open_account(entry, pool, id, scope),
             interval_s=LOOK_S if provider.config.max_staleness_s else 0.0,
             sees_others=provider.config.shared_accounts,
             changed=lambda: self._regrouped(caller.account_id, entry.accounts),
@@ -167,8 +175,9 @@ class Directory:
     async def _drop_index(self, account_id: str) -> None:
         await asyncio.to_thread(Index(self._directory / f"{account_id}.db").drop)
 
-    async def _open_account(self, caller: Caller, pool: Pool, id: str, scope: Scope) -> Account:
-        """Open an account of this caller: its own, or with another scope one of others that it may see."""
+    async def _open_account(self, entry: _Entry, pool: Pool, id: str, scope: Scope) -> Account:
+        """Open an account of a caller: its own, or with another scope one of others that it may see."""
+        caller = entry.caller
         provider = self._providers[caller.upstream]
         account = Account(
             id=id,
@@ -192,11 +201,27 @@ class Directory:
             },
             records=self._records,
             own_addresses=own_addresses(provider.config, caller.login) if scope.is_personal else None,
+            make_scripts=self._scripts_maker(provider, entry) if scope.is_personal else None,
         )
         await account.open()
         return account
 
+    def _scripts_maker(self, provider: Provider, entry: _Entry) -> Callable[[Account], Scripts] | None:
+        """Return what makes the port to an account's Sieve scripts, where its upstream has some."""
+        engine = provider.sieve
+        if engine is None:
+            return None
+        return lambda account: SieveScripts(
+            account,
+            provider.sieve_connection(lambda: entry.caller.credentials),
+            max_staleness_s=provider.config.max_staleness_s,
+            facts=lambda: engine.facts,
+            on_facts=lambda: advertise(account),
+        )
+
     async def _close(self, entry: _Entry) -> None:
+        for stop in entry.stops:
+            stop()
         if entry.offers is not None:
             await entry.offers.aclose()
         with contextlib.suppress(Exception):  # an account that never opened is told to whoever opened it

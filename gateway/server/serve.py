@@ -117,7 +117,10 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
                 asyncio.create_task(_sweep_uploads(uploads)),
                 asyncio.create_task(_warm_up()),
             ]
+            engines = [provider.sieve for provider in upstreams.values() if provider.sieve is not None]
             try:
+                for engine in engines:
+                    engine.start()
                 await push.start()
                 await sending.start()
                 await admin.start()
@@ -134,6 +137,8 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
                 await sending.aclose()
                 await authenticator.aclose()
                 await directory.aclose()
+                for engine in engines:
+                    await engine.aclose()
                 await admin.stop()
     finally:
         parsing.stop()

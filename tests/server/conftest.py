@@ -13,7 +13,11 @@ import aiohttp
 import pytest
 
 from gateway.config import load
+from gateway.secret import Secret
 from gateway.server.serve import running
+from gateway.upstream.managesieve import Connection
+from gateway.upstream.sasl import PasswordCredentials
+from gateway.upstream.tls import Endpoint
 from tests.upstreams.upstream import Upstream
 
 USING = ["urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail"]
@@ -139,3 +143,21 @@ max_staleness_s = 0
             return lambda login, password=upstream.password: JmapClient(http, url, login, password)
 
         yield start
+
+
+@pytest.fixture
+async def sieve_client(gateway: MakeGateway, dovecot: Upstream) -> JmapClient:
+    """A client of a gateway that has a ManageSieve server."""
+    dovecot.place.wait_for_ports("sieve")
+    more = f'sieve = "sieve://{dovecot.host}:{dovecot.ports["sieve"]}"'
+    made = await gateway(dovecot, more=more)
+    return made(dovecot.fresh_login())
+
+
+@pytest.fixture
+async def other_client(sieve_client: JmapClient, dovecot: Upstream) -> AsyncIterator[Connection]:
+    """A ManageSieve client of the same login."""
+    endpoint = Endpoint("localhost", dovecot.ports["sieve"], "starttls", ca_file=str(dovecot.ca_file))
+    connection = await Connection.open(endpoint, PasswordCredentials(sieve_client.login, Secret(dovecot.password)))
+    yield connection
+    await connection.logout()
