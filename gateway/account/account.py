@@ -25,6 +25,7 @@ from gateway.account.query import EmailQuery, QueryChanges, QueryResult, check_q
 from gateway.account.query_changes import evaluate_changes
 from gateway.account.records import Applied, Batch, Need, TextCriterion
 from gateway.account.results import MAX_ROWS_ON_LOOP, Listings, WalkTooLong, evaluate, is_quick, key_of, normalized
+from gateway.account.scripts import Scripts
 from gateway.account.snapshot import Snapshot
 from gateway.account.sql import load_json
 from gateway.account.submitting import Submitter
@@ -63,10 +64,12 @@ class Account:
         capabilities: dict[str, dict[str, Any]] | None = None,
         records: RecordStore | None = None,
         own_addresses: OwnAddresses | None = None,
+        make_scripts: Callable[[Account], Scripts] | None = None,
     ) -> None:
         self.id, self.name, self.login = id, name, login
         self.is_personal, self.is_read_only = is_personal, is_read_only
         self.capabilities: dict[str, dict[str, Any]] = capabilities or {}
+        self.session_capabilities: dict[str, dict[str, Any]] = {}  # of its server: shown at the top of the Session
         self.uploads = uploads
         self.own_addresses = own_addresses or OwnAddresses((login,))
         self.submitter: Submitter | None = None  # None: nothing can be sent
@@ -79,6 +82,7 @@ class Account:
         self._next_subscriber = 0
         self.user_records = UserRecords(records, id, lambda states: self._announce(Applied(0, states)))
         self.backend: Backend = make_backend(self)
+        self.scripts: Scripts | None = make_scripts(self) if make_scripts is not None else None
 
     async def open(self) -> None:
         """Open the index; a corrupt one or one of another schema is dropped and a new one begun."""
@@ -90,6 +94,8 @@ class Account:
     async def aclose(self) -> None:
         """Close the backend, finish the batch under way and let go of the index."""
         await self.backend.close()
+        if self.scripts is not None:
+            await self.scripts.aclose()
         if self._owner is not None:
             self._owner.cancel()
             with suppress(asyncio.CancelledError):
@@ -98,6 +104,11 @@ class Account:
         while not self._batches.empty():
             self._batches.get_nowait()[1].cancel()
         self._index.close()
+
+    async def forget(self) -> None:
+        """Close, and remove the index: nobody here may see any more what was read into it."""
+        await self.aclose()
+        self._index.drop()
 
     def release(self) -> None:
         """Let go of the idle connections to the index; they come back when needed."""

@@ -54,9 +54,11 @@ class NewMessage(NamedTuple):
     received_at_s: int  # INTERNALDATE
     size_octets: int
     email_id: str
-    thread_id: str | None  # the upstream's THREADID or X-GM-THRID, as a JMAP id; None: computed by the index
+    # The Thread as the upstream tells it (THREADID, X-GM-THRID); with `links`, the one that the email would found
+    # (`threads.thread_key`); None: the index reads the header.
+    thread_id: str | None
     header: bytes  # the raw header fields that a Summary is made of; a wider block will do
-    links: Sequence[bytes] | None = None  # `thread_links` of the header, where they are made already
+    links: Sequence[int] | None = None  # of `threads.thread_key`, where it is made already
 
 
 class FlagChange(NamedTuple):
@@ -148,6 +150,15 @@ class EmailRow:
     preview: str | None
     has_attachment: bool | None
     structure: Part | None  # loaded only when asked for
+
+
+class EmailMarks(NamedTuple):
+    """What of an Email can change, and when it came."""
+
+    id: str
+    mailbox_ids: tuple[str, ...]
+    keywords: tuple[str, ...]  # JMAP keywords, sorted
+    received_at_s: int
 
 
 @dataclass(frozen=True, slots=True)

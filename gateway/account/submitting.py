@@ -5,7 +5,7 @@ Every call may raise `SetError` or `MethodError` with a description that is fit 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -57,6 +57,9 @@ class Submitter(Protocol):
 
         A message that is refused at once is not taken: that raises `SetError`.
         """
+
+    async def send(self, octets: AsyncIterator[bytes], envelope: Mapping[str, Any]) -> None:
+        """Take a message over that is no Email, durably, and try to send it: as `submit`, but no record shows it."""
 
     async def cancel(self, submission_id: str) -> Record:
         """Take a message back before it has left. Raise `cannotUnsend`."""

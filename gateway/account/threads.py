@@ -10,21 +10,24 @@ Rule 3: threadId never changes: an email that links two Threads joins the older 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from gateway.account.ids import digest_id, id_of, link_digest
 from gateway.account.sql import json_of, load_json
 from gateway.message.threadkeys import thread_links
 
+MAX_LINKS = 4_096  # remembered: answers repeat the ids of what they answer
+
 
 class Newcomer(NamedTuple):
-    """An Email that needs a Thread."""
+    """An Email that needs a Thread: the last fields of a `NewMessage`."""
 
     email_id: str
-    thread_id: str | None  # as the upstream says
+    thread_id: str | None
     header: bytes
-    links: Sequence[bytes] | None  # of the header, where they are made
+    links: Sequence[int] | None
 
 
 class Assigned(NamedTuple):
@@ -32,38 +35,50 @@ class Assigned(NamedTuple):
 
     threads: list[int]
     created: dict[int, str]  # num -> id of new Threads
-    links: dict[int, int]  # hash -> thread, new ones
+    links: dict[int, int]  # key -> thread, new ones
 
 
-def link_hash(digest: bytes) -> int:
-    """Return the key of a link: 64 bits of its digest, signed as SQLite's integers are."""
-    return int.from_bytes(digest[:8], "little", signed=True)
+class ThreadKey(NamedTuple):
+    """What a header says of its Thread."""
+
+    thread_id: str  # of the Thread that the email founds where nothing links it to one
+    links: Sequence[int]  # keys of its links, the root first
+
+
+def thread_key(header: bytes, email_id: str) -> ThreadKey:
+    """Read the links off a header; without any the email stays alone."""
+    links = thread_links(header)
+    if not links:
+        return ThreadKey(_lone_thread_id(email_id), [])
+    return ThreadKey(_founded(links[0]), [_key(link) for link in links])
+
+
+@lru_cache(MAX_LINKS)
+def _founded(root: bytes) -> str:
+    """Return the id of the Thread that begins with this link."""
+    return id_of("T", link_digest(root))
+
+
+@lru_cache(MAX_LINKS)
+def _key(link: bytes) -> int:
+    """Return 64 bits of a link's digest, signed as SQLite's integers are."""
+    return int.from_bytes(link_digest(link)[:8], "little", signed=True)
 
 
 def assign(connection: sqlite3.Connection, newcomers: Sequence[Newcomer], next_num: int) -> Assigned:
     """Give each newcomer its Thread, in the order given (oldest first); new Threads are numbered from `next_num`."""
-    nothing: Sequence[bytes] = ()
-    linked = [
-        (thread_links(header) if links is None else links) if told is None else nothing
-        for _, told, header, links in newcomers
-    ]
-    # Answers repeat the ids of what they answer: each is digested once.
-    digests = {link: link_digest(link) for link in set().union(*linked)}
-    links = _known_links(connection, digests)
-    known = _known_threads(
-        connection,
-        {_lone_thread_id(one) for one, mine in zip(newcomers, linked, strict=True) if not mine},
-    )
+    keyed = [_key_of(one) if one.links is None else ThreadKey(one.thread_id or "", one.links) for one in newcomers]
+    links = _known_links(connection, set().union(*[one.links for one in keyed]))
+    known = _known_threads(connection, {thread_id for thread_id, mine in keyed if not mine})
     threads: list[int] = []
     created: dict[int, str] = {}
     added: dict[int, int] = {}
-    for one, mine in zip(newcomers, linked, strict=True):
+    for thread_id, mine in keyed:
         found = [links[link] for link in mine if link in links]
         if found:
             thread = min(found)
         else:
             # A Thread that was made from this root before is found by the root's link.
-            thread_id = id_of("T", digests[mine[0]]) if mine else _lone_thread_id(one)
             thread = known.get(thread_id, next_num)
             if thread == next_num:
                 next_num += 1
@@ -72,25 +87,30 @@ def assign(connection: sqlite3.Connection, newcomers: Sequence[Newcomer], next_n
         if len(found) < len(mine):
             for link in mine:
                 if link not in links:
-                    links[link] = added[link_hash(digests[link])] = thread
+                    links[link] = added[link] = thread
         threads.append(thread)
     return Assigned(threads, created, added)
 
 
-def _lone_thread_id(one: Newcomer) -> str:
-    """Return the id of the Thread of an email without links: the upstream's word, else its own."""
-    return one.thread_id or digest_id("T", "email", one.email_id)
+def _key_of(one: Newcomer) -> ThreadKey:
+    """Return the key of an email whose links nobody has read: the upstream's word, else the header's."""
+    return ThreadKey(one.thread_id, []) if one.thread_id is not None else thread_key(one.header, one.email_id)
 
 
-def _known_links(connection: sqlite3.Connection, digests: Mapping[bytes, bytes]) -> dict[bytes, int]:
+def _lone_thread_id(email_id: str) -> str:
+    return digest_id("T", "email", email_id)
+
+
+def _known_links(connection: sqlite3.Connection, links: Collection[int]) -> dict[int, int]:
     """Return the Threads of the links that are in the index."""
-    by_hash = {link_hash(digest): link for link, digest in digests.items()}
-    found = load_json(
-        connection,
-        "SELECT json_group_array(json_array(hash, thread)) FROM link WHERE hash IN (SELECT value FROM json_each(?))",
-        (json_of(by_hash),),
+    return dict(
+        load_json(
+            connection,
+            "SELECT json_group_array(json_array(hash, thread)) FROM link"
+            " WHERE hash IN (SELECT value FROM json_each(?))",
+            (json_of(links),),
+        )
     )
-    return {by_hash[hash]: thread for hash, thread in found}
 
 
 def _known_threads(connection: sqlite3.Connection, ids: Collection[str]) -> dict[str, int]:

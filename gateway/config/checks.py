@@ -228,6 +228,7 @@ _SCHEMES: Mapping[str, tuple[int, Security]] = {
     "submissions": (465, "tls"),
     "submission": (587, "starttls"),
     "sieve": (4190, "starttls"),
+    "sieves": (4190, "tls"),  # no registered scheme; some hosts speak TLS from the start
 }
 
 

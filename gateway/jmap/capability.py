@@ -1,12 +1,12 @@
 """Capability URIs and the objects that stand behind them in the Session (RFC 8620 section 2, RFC 8621 section 1.3,
-RFC 9404 section 3).
+RFC 9404 section 3, RFC 9661 section 1.2).
 
 Rule 1: what is advertised is what is enforced; a field of a capability's specification is never left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.jmap.limits import Limits
@@ -34,6 +34,10 @@ MAX_SIZE_ATTACHMENTS: Final = 36_000_000
 # Of one creation in a Blob/upload. RFC 9404 section 4.1 asks for at least 64; a document edited in a hundred places
 # has two hundred.
 MAX_DATA_SOURCES: Final = 256
+# RFC 9661 section 1.2.1 asks for no less; the upstream has the last word about a name.
+MAX_SIZE_SCRIPT_NAME: Final = 512
+# What Pigeonhole takes by default, and what is read of a blob to make a script of it; the upstream may take less.
+MAX_SIZE_SCRIPT: Final = 1 << 20
 BLOB_DIGESTS: Final = ("sha-256", "sha")  # the preferred one first
 BLOB_TYPE_NAMES: Final = ("Mailbox", "Thread", "Email")  # what Blob/lookup finds
 
@@ -82,4 +86,26 @@ def mail_account_capability(
         "maxSizeAttachmentsPerEmail": max_size_attachments,
         "emailQuerySortOptions": sorted(email_sort_options),
         "mayCreateTopLevelMailbox": may_create_top_level_mailbox,
+    }
+
+
+def sieve_account_capability(
+    *,
+    extensions: Sequence[str],
+    notification_methods: Sequence[str] | None,
+    external_lists: Sequence[str] | None,
+    max_redirects: int | None,
+) -> dict[str, Any]:
+    """Return the object of `urn:ietf:params:jmap:sieve` in an account's accountCapabilities (RFC 9661 section 1.2.1).
+
+    How many scripts there may be, no ManageSieve server tells beforehand.
+    """
+    return {
+        "maxSizeScriptName": MAX_SIZE_SCRIPT_NAME,
+        "maxSizeScript": MAX_SIZE_SCRIPT,
+        "maxNumberScripts": None,
+        "maxNumberRedirects": max_redirects,
+        "sieveExtensions": list(extensions),
+        "notificationMethods": None if notification_methods is None else list(notification_methods),
+        "externalLists": None if external_lists is None else list(external_lists),
     }

@@ -24,7 +24,8 @@ MAX_EXTENSION_FIELDS: Final = 100
 MAX_ERRORS: Final = 100
 
 _DISPOSITION = re.compile(r"([\w-]+)\s*/\s*([\w-]+)\s*;\s*([\w-]+)\s*(?:/\s*(.*))?", re.ASCII | re.DOTALL)
-_KNOWN = frozenset(
+# In lower case; all others are extensions. RFC 2298 had two more for what is `Error` now.
+FIELDS: Final = frozenset(
     (
         "reporting-ua", "mdn-gateway", "original-recipient", "final-recipient", "original-message-id", "disposition",
         "error", "failure", "warning",
@@ -50,6 +51,7 @@ class DispositionReport:
     errors: tuple[str, ...]
     extension_fields: Mapping[str, str]
     message_id: str | None  # of the message that it is about, without angle brackets; from whatever tells it
+    has_whole_message: bool  # which came back with it
 
 
 def parse_disposition_report(data: bytes) -> DispositionReport | None:
@@ -84,6 +86,7 @@ def disposition_report_of(message: ParsedMessage) -> DispositionReport | None:
         errors=_errors(group),
         extension_fields=_extensions(group),
         message_id=original or report.message_id,
+        has_whole_message=report.has_whole_message,
     )
 
 
@@ -96,6 +99,6 @@ def _errors(group: Group) -> tuple[str, ...]:
 def _extensions(group: Group) -> dict[str, str]:
     fields: dict[str, str] = {}
     for name, raw in group:
-        if name.lower() not in _KNOWN and len(fields) < MAX_EXTENSION_FIELDS:
+        if name.lower() not in FIELDS and len(fields) < MAX_EXTENSION_FIELDS:
             fields.setdefault(name, as_text(raw).strip())
     return fields

@@ -26,12 +26,8 @@ MAX_GROUPS: Final = 1_000
 # Of a returned message only the header counts.
 MAX_RETURNED_OCTETS: Final = 256 << 10
 
-_RETURNED = frozenset(
-    (
-        "message/rfc822", "message/global", "text/rfc822-headers", "message/rfc822-headers", "message/global-headers",
-        "text/rfc822", "message/partial",
-    )
-)  # fmt: skip
+_WHOLE = frozenset(("message/rfc822", "message/global", "text/rfc822"))
+_RETURNED = _WHOLE | {"text/rfc822-headers", "message/rfc822-headers", "message/global-headers", "message/partial"}
 _COMMENT = re.compile(r"\([^()]*+\)")
 _CODE_POINT = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")
 
@@ -45,6 +41,7 @@ class Report:
     groups: tuple[Group, ...]  # of fields, as empty lines part them (RFC 3464 section 2.1); none of them is empty
     text: str | None  # what it says to people
     returned: Group  # the header of the message that it is about; empty where it was not returned
+    has_whole_message: bool  # not its header alone came back
     answers: str | None  # the message that the report itself names as its cause, in In-Reply-To or References
 
     @property
@@ -71,6 +68,7 @@ def find_report(message: ParsedMessage, machine_types: frozenset[str]) -> Report
         groups,
         None if text is None else body_value(message.section(text.section), text)[0],
         () if returned is None else parse_fields(_octets(message, returned, MAX_RETURNED_OCTETS)),
+        returned is not None and returned.type in _WHOLE,
         first_message_id(fields, "in-reply-to") or first_message_id(fields, "references", last=True),
     )
 

@@ -147,12 +147,26 @@ async def _find(account: Account, blob_id: str, *, depth: int) -> FoundBlob:
 async def _find_upload(account: Account, blob_id: str, ref: BlobRef) -> FoundBlob:
     upload = await account.uploads.open(account.id, ref.digest)
     if upload is None:
-        raise BlobNotFound(blob_id)
+        return await _find_script(account, blob_id, ref)
 
     def chunks(offset_octets: int) -> AsyncGenerator[bytes, None]:
         return _stream(upload.chunks(offset_octets), "binary", blob_id)
 
     return FoundBlob(blob_id, chunks, True, upload.size_octets, upload.type)
+
+
+async def _find_script(account: Account, blob_id: str, ref: BlobRef) -> FoundBlob:
+    """Find what was an upload, or looks like one, as the content of a SieveScript (RFC 9661 section 2.2)."""
+    content = await account.scripts.content(ref.digest) if account.scripts is not None else None
+    if content is None:
+        raise BlobNotFound(blob_id)
+    octets = content
+
+    async def chunks(offset_octets: int) -> AsyncGenerator[bytes, None]:
+        yield b""
+        yield octets[offset_octets:]
+
+    return FoundBlob(blob_id, chunks, True, len(octets), "application/sieve")
 
 
 async def _find_nested(account: Account, blob_id: str, ref: BlobRef, depth: int) -> FoundBlob:

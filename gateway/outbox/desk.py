@@ -11,7 +11,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -55,15 +55,18 @@ class Desk:
         return Offers(ehlo.extensions, ehlo.max_size_octets, recipients, max_delay_s)
 
     async def prepare(self, email_id: str) -> Prepared:
+        try:
+            return await self._put_aside(self._account.backend.stream_section(email_id, WHOLE))
+        except SectionVanished:
+            raise SetError("invalidProperties", "emailId is of no Email", properties=["emailId"]) from None
+
+    async def _put_aside(self, chunks: AsyncIterator[bytes]) -> Prepared:
         id = id_of("E", secrets.token_bytes(DIGEST_OCTETS))
-        chunks = self._account.backend.stream_section(email_id, WHOLE)
         limit = self.offers.max_size_octets
         try:
             return await self._outbox.spool.put(self._account.id, id, chunks, max_octets=limit)
         except TooLarge:
             raise SetError("tooLarge", f"the message is larger than {limit} octets", maxSize=limit) from None
-        except SectionVanished:
-            raise SetError("invalidProperties", "emailId is of no Email", properties=["emailId"]) from None
         except HeaderTooLong:
             raise SetError("invalidEmail", "the header is too long", properties=["headers"]) from None
         except OSError as error:
@@ -106,15 +109,27 @@ class Desk:
         if not is_due:
             self._outbox.schedule.put(key, job.next_s)
             return record
-        attempt = self._outbox.attempt(key, is_awaited=True)
+        await self._try_now(prepared)
+        now = await self._account.user_records.look(SUBMISSIONS, [prepared.id])
+        return now.by_id.get(prepared.id, record)
+
+    async def send(self, octets: AsyncIterator[bytes], envelope: Mapping[str, Any]) -> None:
+        prepared = await self._put_aside(octets)
+        now_s = time.time()
+        # It is of no Email: should the file be lost, there is nothing to be fetched and sent in its place.
+        job = Job.of(prepared, "", envelope, release_s=now_s, next_s=now_s)
+        await self._account.user_records.write(JOBS, {prepared.id: job.record()})
+        await self._try_now(prepared)
+
+    async def _try_now(self, prepared: Prepared) -> None:
+        """Wait for the first attempt, for a while. Raise the SetError of a refusal for good."""
+        attempt = self._outbox.attempt((self._account.id, prepared.id), is_awaited=True)
         try:
             await asyncio.wait([attempt.task], timeout=FIRST_WAIT_S)
         finally:
             attempt.is_awaited = False
         if attempt.refusal is not None:
             raise refusal(attempt.refusal, prepared, self.offers)
-        now = await self._account.user_records.look(SUBMISSIONS, [prepared.id])
-        return now.by_id.get(prepared.id, record)
 
     async def cancel(self, submission_id: str) -> Record:
         key = self._account.id, submission_id

@@ -52,6 +52,12 @@ class Bus:
         """Tell whether anybody listens to this account: it must stay open then."""
         return account_id in self._feeds
 
+    def regroup(self, account_id: str, accounts: Mapping[str, Account]) -> None:
+        """Let whoever listens to this account hear of these from now on, and of no others."""
+        feed = self._feeds.get(account_id)
+        for listener in list(feed.listeners) if feed is not None else ():
+            listener._regroup(accounts)
+
     def end(self, account_id: str) -> None:
         """End every listener that hears of this account."""
         feed = self._feeds.get(account_id)
@@ -191,6 +197,16 @@ class Listener:
         """Wake whoever waits with `Ended`, now and from now on."""
         self.is_ended = True
         self._wake()
+
+    def _regroup(self, accounts: Mapping[str, Account]) -> None:
+        """Hear of these accounts; one that is new is told whole, so that its client comes to know of it."""
+        for id in self._feeds.keys() - accounts.keys():
+            self._bus._leave(self._feeds.pop(id), self)
+            self._pending.pop(id, None)
+        for id, account in accounts.items():
+            if id not in self._feeds:
+                feed = self._feeds[id] = self._bus._enter(account, self)
+                self._tell(id, feed.states)
 
     async def _wait(self, seconds: float | None) -> None:
         """Wait until told or ended, or only until the time has passed."""

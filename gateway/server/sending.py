@@ -18,7 +18,7 @@ from gateway.account.account import Account
 from gateway.account.submitting import JOBS
 from gateway.auth.caller import Caller
 from gateway.config import Config
-from gateway.jmap.capability import SUBMISSION, submission_account_capability
+from gateway.jmap.capability import MDN, SUBMISSION, submission_account_capability
 from gateway.methods.envelope import shown_extensions
 from gateway.metrics import Metrics
 from gateway.outbox import Desk, Outbox, Receipts, Spool
@@ -133,6 +133,7 @@ class Sending:
         desk = Desk(self.outbox, account, server, has_token=isinstance(caller.credentials, OAuthCredentials))
         account.submitter = desk
         offers = desk.offers
+        account.capabilities[MDN] = {}  # its receipts are sent the same way
         account.capabilities[SUBMISSION] = submission_account_capability(offers.max_delay_s, shown_extensions(offers))
         if account.id not in self._receipts:
             receipts = self._receipts[account.id] = Receipts(account)

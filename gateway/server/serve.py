@@ -31,6 +31,7 @@ from gateway.server.sending import Sending
 from gateway.server.upstreams import Provider, providers, upstream_login
 from gateway.store.sqlite import SqliteStore
 from gateway.store.uploads import Uploads
+from gateway.sync import parsing
 from gateway.upstream.imap import Credentials
 from gateway.web.admin import make_admin_app
 from gateway.web.app import make_app
@@ -41,6 +42,7 @@ from gateway.web.site import Site
 log = logging.getLogger(__name__)
 
 SWEEP_UPLOADS_S = 300.0
+WARM_UP_S = 5.0  # after the start: the process that parses for first indexings must not slow the start itself
 # The index of a large mailbox is read as a hundred thousand small values at a time: collecting garbage as often as
 # CPython does by default costs more than parsing.
 GC_THRESHOLDS = (50_000, 20, 50)
@@ -95,6 +97,7 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
                 refused=push.refused,
                 brought=brought,
                 is_needed=lambda account_id: push.bus.is_listened(account_id) or sending.outbox.is_working(account_id),
+                regrouped=push.bus.regroup,
                 attach=sending.attach,
                 detach=sending.detach,
             )
@@ -109,8 +112,15 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
             admin = Listener(
                 make_admin_app(metrics, lambda: reasons), config.admin.listen.host, config.admin.listen.port
             )
-            chores = [asyncio.create_task(directory.close_idle()), asyncio.create_task(_sweep_uploads(uploads))]
+            chores = [
+                asyncio.create_task(directory.close_idle()),
+                asyncio.create_task(_sweep_uploads(uploads)),
+                asyncio.create_task(_warm_up()),
+            ]
+            engines = [provider.sieve for provider in upstreams.values() if provider.sieve is not None]
             try:
+                for engine in engines:
+                    engine.start()
                 await push.start()
                 await sending.start()
                 await push.kept.sweep()
@@ -128,8 +138,11 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
                 await sending.aclose()
                 await authenticator.aclose()
                 await directory.aclose()
+                for engine in engines:
+                    await engine.aclose()
                 await admin.stop()
     finally:
+        parsing.stop()
         await store.close()
 
 
@@ -182,6 +195,11 @@ def _site(config: Config, metrics: Metrics, authenticator: Authenticator, direct
         opened=directory.opened,
         streams=push.streams,
     )
+
+
+async def _warm_up() -> None:
+    await asyncio.sleep(WARM_UP_S)
+    parsing.start()
 
 
 async def _sweep_uploads(uploads: Uploads) -> None:

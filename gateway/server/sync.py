@@ -19,6 +19,7 @@ from gateway.server.probe import credentials_of, provider_of
 from gateway.server.serve import GC_THRESHOLDS
 from gateway.store.sqlite import SqliteStore
 from gateway.store.uploads import Uploads
+from gateway.sync import parsing
 
 STALL_LOOK_S = 0.001  # how often the event loop is asked whether it answers
 
@@ -56,6 +57,7 @@ async def sync_account(
     gc.set_threshold(*GC_THRESHOLDS)
     provider = provider_of(config, login)
     store = await SqliteStore.open(config.store.data_dir)
+    await parsing.wait_until_ready()
     try:
         directory = Directory(
             data_dir=config.store.data_dir,
@@ -74,11 +76,12 @@ async def sync_account(
         finally:
             await directory.aclose()
     finally:
+        parsing.stop()
         await store.close()
 
 
 async def _index(directory: Directory, caller: Caller) -> Indexed:
-    (account,) = (await directory.accounts_of(caller)).values()
+    account = (await directory.accounts_of(caller))[caller.account_id]
     stalls = [0.0]
     watching = asyncio.create_task(_watch_loop(stalls))
     begun = time.monotonic()

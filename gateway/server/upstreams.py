@@ -11,7 +11,9 @@ from gateway.config import Config
 from gateway.config.checks import Address
 from gateway.config.sections import Upstream
 from gateway.metrics import ImapObserver, Metrics
+from gateway.server.sieve import SieveEngine
 from gateway.upstream.imap import Connection, Credentials, Endpoint, HostGate, Pool
+from gateway.upstream.managesieve import Keeper
 from gateway.upstream.smtp import SmtpServer
 
 
@@ -23,6 +25,7 @@ class Provider:
     endpoint: Endpoint
     gate: HostGate
     observer: ImapObserver
+    sieve: SieveEngine | None = None  # None: no ManageSieve server is configured
 
     def pool(self, credentials: Callable[[], Credentials]) -> Pool:
         """Return the connections of one login; `credentials` gives the newest."""
@@ -31,6 +34,11 @@ class Provider:
             return credentials()
 
         return Pool(self.endpoint, current, size=self.config.max_connections, gate=self.gate, observer=self.observer)
+
+    def sieve_connection(self, credentials: Callable[[], Credentials]) -> Keeper:
+        """Return the ManageSieve connection of one login, where one is configured."""
+        assert self.sieve is not None
+        return Keeper(self.sieve.endpoint, credentials, enter=self.gate.enter)
 
     async def log_in(self, credentials: Credentials) -> Connection:
         """Open a connection of its own. Raises ImapError."""
@@ -51,6 +59,7 @@ def providers(config: Config, metrics: Metrics) -> Mapping[str, Provider]:
             imap_endpoint(upstream),
             HostGate(logins_per_s=upstream.logins_per_second),
             metrics.imap_observer(name),
+            sieve_engine(upstream),
         )
         for name, upstream in config.upstreams.items()
     }
@@ -73,6 +82,11 @@ def own_addresses(upstream: Upstream, login: str) -> OwnAddresses:
     return addresses_of(
         login, upstream.address, upstream.aliases, (upstream.aliases_file or {}).get(login.casefold(), ())
     )
+
+
+def sieve_engine(upstream: Upstream) -> SieveEngine | None:
+    """Return what finds out about the ManageSieve server, where one is configured: sieve:// means STARTTLS as well."""
+    return SieveEngine(_endpoint(upstream, upstream.sieve)) if upstream.sieve is not None else None
 
 
 def _endpoint(upstream: Upstream, address: Address) -> Endpoint:

@@ -7,13 +7,13 @@ Rule 2: every message is asked for the same items in the same order, so that one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 
 from gateway.account import ids
 from gateway.account.records import NewMessage
+from gateway.account.threads import thread_key
 from gateway.message.headers import parse_fields
-from gateway.message.threadkeys import thread_links
 from gateway.upstream.imap import Message
 
 HEADER_FIELDS = "DATE FROM SENDER REPLY-TO TO CC BCC SUBJECT MESSAGE-ID IN-REPLY-TO REFERENCES"
@@ -46,55 +46,55 @@ def light_items(identity: Identity, *, has_modseq: bool) -> str:
 
 def reader(identity: Identity) -> Callable[[Message], NewMessage]:
     """Return the function that turns a response to `light_items` into what the index takes."""
-    if identity is Identity.GUID:
-        return _read_with_guid
+    email_id, thread_id = _EMAIL_IDS[identity], _THREAD_IDS.get(identity)
 
     def read(message: Message) -> NewMessage:
         block = message.sections.get("HEADER.FIELDS") or b""
+        id = email_id(message, block)
+        thread = thread_id(message) if thread_id is not None else None
+        links: Sequence[int] = ()
+        if thread is None:
+            thread, links = thread_key(block, id)
         return NewMessage(
             message.uid,
             message.flags,
             message.modseq,
             message.internaldate_s,
             message.size,
-            email_id(message, block),
-            thread_id(message),
+            id,
+            thread,
             block,
+            links,
         )
-
-    def email_id(message: Message, block: bytes) -> str:
-        if identity is Identity.OBJECTID and message.emailid:
-            return ids.email_id(emailid=message.emailid)
-        if identity is Identity.GMAIL and message.emailid:
-            return ids.email_id(gmail_id=message.emailid)
-        return _id_of_fields(message, block)
-
-    def thread_id(message: Message) -> str | None:
-        if identity is Identity.OBJECTID:
-            return ids.thread_id(threadid=message.threadid)
-        return ids.thread_id(gmail_id=message.threadid) if identity is Identity.GMAIL else None
 
     return read
 
 
-def _read_with_guid(message: Message) -> NewMessage:
-    """Do it for the server that many have: a first indexing waits for this."""
-    block = message.sections.get("HEADER.FIELDS") or b""
-    guid = message.x_guid
-    return NewMessage(
-        message.uid,
-        message.flags,
-        message.modseq,
-        message.internaldate_s,
-        message.size,
-        ids.guid_email_id(guid) if guid else _id_of_fields(message, block),
-        None,
-        block,
-        thread_links(block),
-    )
+def _id_of_emailid(message: Message, block: bytes) -> str:
+    return ids.email_id(emailid=message.emailid) if message.emailid else _id_of_fields(message, block)
+
+
+def _id_of_gmail(message: Message, block: bytes) -> str:
+    return ids.email_id(gmail_id=message.emailid) if message.emailid else _id_of_fields(message, block)
+
+
+def _id_of_guid(message: Message, block: bytes) -> str:
+    return ids.guid_email_id(message.x_guid) if message.x_guid else _id_of_fields(message, block)
 
 
 def _id_of_fields(message: Message, block: bytes) -> str:
     fields = {name.lower(): value for name, value in reversed(parse_fields(block)) if name.lower() in _IDENTIFYING}
     raw = [fields.get(name, b"").strip() for name in _IDENTIFYING]
     return ids.email_id(fields=[*raw, str(message.internaldate_s), str(message.size)])
+
+
+_EMAIL_IDS: Mapping[Identity, Callable[[Message, bytes], str]] = {
+    Identity.OBJECTID: _id_of_emailid,
+    Identity.GMAIL: _id_of_gmail,
+    Identity.GUID: _id_of_guid,
+    Identity.FIELDS: _id_of_fields,
+}
+_THREAD_IDS: Mapping[Identity, Callable[[Message], str | None]] = {
+    Identity.OBJECTID: lambda message: ids.thread_id(threadid=message.threadid),
+    Identity.GMAIL: lambda message: ids.thread_id(gmail_id=message.threadid),
+}

@@ -15,12 +15,13 @@ from dataclasses import replace
 from gateway.account.records import Batch, MailboxDelta, MailboxRow, Mark, NewMessage
 from gateway.sync.identity import light_items, reader
 from gateway.sync.link import Link
+from gateway.sync.parsing import read_messages
 from gateway.sync.plan import Tier, count, missing, windows
 from gateway.upstream.imap import Connection, Range, Selected
 
 # Messages of one FETCH and batch. A batch has its own cost, and rewrites most pages of the indexes by id and link, so
 # many are better; but nothing is written while the first is read, nor read while the last is written.
-SMALL_WINDOW, LARGE_WINDOW = 500, 2_500  # 0.5 and 3 MB held; 10 and 60 ms of the writer
+SMALL_WINDOW, LARGE_WINDOW = 500, 1_000  # 0.5 and 1 MB held; 10 and 25 ms of the writer
 WINDOW_SHARE = 8  # of what is left: windows grow and shrink with it
 IN_FLIGHT = 3  # FETCH commands sent ahead, so that the server never waits for us
 
@@ -109,10 +110,10 @@ async def _read_windows(link: Link, connection: Connection, row: MailboxRow, uid
     read = reader(facts.identity)
 
     async def fetch(window: Sequence[Range]) -> list[NewMessage]:
-        messages: list[NewMessage] = []
-        add = messages.append
-        await connection.fetch(window, items, on_message=lambda message: add(read(message)))
-        return messages
+        octets: list[bytes] = []
+        odd: list[NewMessage] = []
+        await connection.fetch(window, items, on_message=lambda message: odd.append(read(message)), octets=octets)
+        return [*await read_messages(facts.identity, octets), *odd]
 
     ahead: list[asyncio.Task[list[NewMessage]]] = []
     applying: asyncio.Task[object] | None = None

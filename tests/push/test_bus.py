@@ -167,3 +167,22 @@ async def test_what_could_not_be_told_is_put_back(tmp_path: Path) -> None:
         again = await listener.next(SOON_S)
         assert again["A1"]["Mailbox"] == state(account, "Mailbox") != changed["A1"]["Mailbox"]
         assert again["A1"]["Email"] == changed["A1"]["Email"]
+
+
+async def test_a_group_that_changes(tmp_path: Path) -> None:
+    """Who listens to a login hears of an account that comes, whole and at once, and of one that has gone no more."""
+    bus = Bus()
+    async with opened(tmp_path / "a.db") as account, opened(tmp_path / "b.db", id="A2") as other:
+        await deliver(other, 1)
+        async with bus.listen({"A1": account}) as listener, bus.listen({"A2": other}) as stranger:
+            bus.regroup("A1", {"A1": account, "A2": other})
+            assert (await listener.next(SOON_S))["A2"]["Email"] == state(other, "Email")
+            await deliver(other, 2)
+            assert set(await listener.next(SOON_S)) == {"A2"}
+            bus.regroup("A1", {"A1": account})
+            await stranger.next(SOON_S)
+            await deliver(other, 3)
+            assert set(await stranger.next(SOON_S)) == {"A2"}
+            with pytest.raises(TimeoutError):
+                await listener.next(0.05)
+            assert watchers(other) == 1

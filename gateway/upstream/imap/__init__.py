@@ -33,6 +33,7 @@ from gateway.upstream.imap.mailbox import ListEntry, Namespace, Namespaces, Rang
 from gateway.upstream.imap.message import Has, Message
 from gateway.upstream.imap.pool import HostGate, Pool
 from gateway.upstream.imap.quirks import Quirks
+from gateway.upstream.imap.response import parse_message
 from gateway.upstream.imap.structure import Structure
 from gateway.upstream.imap.timeouts import Observer, Timeouts
 from gateway.upstream.sasl import Credentials, OAuthCredentials, PasswordCredentials
@@ -79,4 +80,5 @@ __all__ = [
     "Timeouts",
     "Uids",
     "Vanished",
+    "parse_message",
 ]

@@ -263,16 +263,20 @@ class Connection:
         on_message: Callable[[Message], None],
         changed_since: int | None = None,
         vanished: bool = False,
+        octets: list[bytes] | None = None,
     ) -> list[Range]:
         """UID FETCH, streaming: `on_message` is called for every response, on the event loop, and must be cheap.
 
         An exception from it ends the call, not the connection. A set longer than a server's line limit goes out as
         several commands. Returns what VANISHED (EARLIER) said. `items`: "UID FLAGS MODSEQ", parentheses optional; put
-        BODYSTRUCTURE last.
+        BODYSTRUCTURE last. With `octets`, responses that begin as asked are added to it as they came, for
+        `parse_message`.
         """
         gone: list[Range] = []
         for chunk in uidset.chunks(uids):
-            command = Fetch(chunk, items, on_message=on_message, changed_since=changed_since, vanished=vanished)
+            command = Fetch(
+                chunk, items, on_message=on_message, changed_since=changed_since, vanished=vanished, octets=octets
+            )
             told = await self.run(command)
             gone += told
         return uidset.normalize(gone)

@@ -101,6 +101,7 @@ class Protocol:
         self._waiting: deque[Flight] = deque()
         self._in_flight: dict[bytes, Flight] = {}
         self._message_takers: list[Flight] = []
+        self._octet_takers: list[Flight] = []
         self._writing: Flight | None = None
         self._is_blocked = False  # a synchronizing literal waits for `+`
         self._urgent: deque[bytes] = deque()  # answers to continuation requests, DONE
@@ -227,7 +228,7 @@ class Protocol:
         flights = [*self._in_flight.values(), *self._waiting]
         self._in_flight.clear()
         self._waiting.clear()
-        self._message_takers = []
+        self._message_takers, self._octet_takers = [], []
         self._writing = None
         for flight in flights:
             flight.finish(None, error)
@@ -241,6 +242,9 @@ class Protocol:
         try:
             if raw.startswith(b"* "):
                 if is_fetch(raw):
+                    for flight in self._octet_takers:
+                        if flight.command.take_octets(raw):
+                            return
                     self._receive_message(parse_fetch(raw))
                 else:
                     self._receive_untagged(raw)
@@ -388,6 +392,7 @@ class Protocol:
 
     def _set_takers(self) -> None:
         self._message_takers = [flight for flight in self._in_flight.values() if flight.command.takes_messages]
+        self._octet_takers = [flight for flight in self._message_takers if flight.command.takes_octets]
 
     def _set_capabilities(self, words: bytes) -> None:
         self.capabilities = _capabilities(words)

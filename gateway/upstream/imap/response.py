@@ -205,6 +205,14 @@ def parse_fetch(raw: bytes) -> Message:
     return message
 
 
+def parse_message(raw: bytes) -> Message | None:
+    """Read a FETCH response that was handed on as it came (`Connection.fetch`); None: it makes no sense."""
+    try:
+        return parse_fetch(raw)
+    except Malformed:
+        return None
+
+
 def _parse_fetch(raw: bytes) -> Message:
     """Do what `parse_fetch` does, item by item."""
     head = _FETCH.match(raw)

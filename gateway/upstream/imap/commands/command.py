@@ -26,6 +26,7 @@ class Command(Generic[T]):
     alone: ClassVar[bool] = False  # nothing else in flight, before or after
     leads: ClassVar[bool] = False  # nothing in flight before it; what follows may go out behind it at once
     takes_messages: ClassVar[bool] = False  # `on_message` is worth calling
+    takes_octets: bool = False  # `take_octets` is worth calling
     is_patient: ClassVar[bool] = False  # the server may search for minutes without a word
     family: str | None = None
     is_listening: bool = False  # silence is what is expected now
@@ -43,6 +44,10 @@ class Command(Generic[T]):
 
     def on_message(self, message: Message) -> bool:
         """Take a FETCH response that this `covers`; return whether it was this command's indeed."""
+        return False
+
+    def take_octets(self, raw: bytes) -> bool:
+        """Take a FETCH response as it came, unread; return whether it was this command's."""
         return False
 
     def covers(self, message: Message) -> bool:

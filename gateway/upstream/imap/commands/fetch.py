@@ -10,6 +10,10 @@ from gateway.upstream.imap.message import Message
 from gateway.upstream.imap.response import Data, Status, parse_vanished
 
 _VOLATILE = frozenset({"UID", "FLAGS", "MODSEQ"})
+# More than what servers send unasked, so that it can be an answer; the uid is what tells whose.
+_NEW = re.compile(
+    rb"\* \d{1,20} FETCH \(UID (\d{1,10}) FLAGS \([^()\"{]*+\)(?: MODSEQ \(\d{1,20}\))? INTERNALDATE "
+).match
 _WORDS = re.compile(r"[A-Z0-9.-]+", re.IGNORECASE)
 
 
@@ -26,6 +30,7 @@ class Fetch(MessageCommand[list[Range]]):
         on_message: Callable[[Message], None],
         changed_since: int | None = None,
         vanished: bool = False,
+        octets: list[bytes] | None = None,
     ) -> None:
         super().__init__(uids, only_flags={word.upper() for word in _WORDS.findall(items)} <= _VOLATILE)
         self._items = items if items.startswith("(") else f"({items})"
@@ -33,6 +38,8 @@ class Fetch(MessageCommand[list[Range]]):
         self._changed_since = changed_since
         self._is_told_vanished = vanished
         self._vanished: list[Range] = []
+        self._octets = octets
+        self.takes_octets = octets is not None
 
     def line(self, dialect: Dialect) -> Line:
         line = Line(dialect, f"UID FETCH {self._uids} {self._items}")
@@ -44,8 +51,16 @@ class Fetch(MessageCommand[list[Range]]):
         self._on_message(message)
         return True
 
+    def take_octets(self, raw: bytes) -> bool:
+        whole = _NEW(raw)
+        if whole is None or not self.names(int(whole[1])):
+            return False
+        if self._octets is not None:
+            self._octets.append(raw)
+        return True
+
     def abandon(self) -> None:
-        self._on_message = _ignore
+        self._on_message, self._octets = _ignore, None
 
     def on_data(self, data: Data) -> bool:
         if data.kind != "VANISHED":

@@ -44,7 +44,10 @@ class MessageCommand(Command[T]):
         has = message.has
         if not has & _UID or (not has & ~_VOLATILE) is not self._only_flags:
             return False
-        uid = message.uid
+        return self.names(message.uid)
+
+    def names(self, uid: int) -> bool:
+        """Tell whether the uid is one of those that the command asked about."""
         if self._last[0] <= uid <= self._last[1]:
             return True
         at = bisect_right(self._ranges, (uid, uidset.MAX_UID)) - 1
