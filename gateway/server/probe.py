@@ -9,6 +9,7 @@ from gateway.jmap.capability import BLOB, CORE, MAIL
 from gateway.metrics import Metrics
 from gateway.secret import Secret
 from gateway.server.offers import offered
+from gateway.server.probe_sieve import tell_sieve
 from gateway.server.upstreams import Provider, own_addresses, providers, smtp_server
 from gateway.sync.identity import Identity
 from gateway.sync.link import Facts
@@ -53,12 +54,14 @@ async def probe(config: Config, login: str, password: Secret, out: Callable[[str
     provider = provider_of(config, login)
     address = provider.endpoint
     out(f"{login} belongs to the upstream {provider.config.name}, {address.host}:{address.port} ({address.security}).")
-    connection = await provider.log_in(credentials_of(provider, login, password))
+    credentials = credentials_of(provider, login, password)
+    connection = await provider.log_in(credentials)
     try:
         await _tell(connection, out)
     finally:
         await connection.logout()
-    await _tell_sending(provider, login, credentials_of(provider, login, password), out)
+    await _tell_sending(provider, login, credentials, out)
+    await tell_sieve(provider, credentials, out)
     return 0
 
 

@@ -27,6 +27,7 @@ class ListSubmitter:
         self._world = world
         self.offers = Offers(EXTENSIONS, 1_000_000, 5, 3600)
         self.handed_in: list[tuple[str, Mapping[str, Any], float]] = []  # id, envelope, release
+        self.sent: list[tuple[bytes, Mapping[str, Any]]] = []  # of what is no Email: octets, envelope
         self.prepared: set[str] = set()
         self.refusal: SetError | None = None
         self._serial = 0
@@ -57,6 +58,9 @@ class ListSubmitter:
         record = {**submission, "undoStatus": "pending", "deliveryStatus": statuses}
         await self._world.account.user_records.write(SUBMISSIONS, {prepared.id: record})
         return record
+
+    async def send(self, octets: AsyncIterator[bytes], envelope: Mapping[str, Any]) -> None:
+        self.sent.append((b"".join([chunk async for chunk in octets]), envelope))
 
     async def cancel(self, submission_id: str) -> Record:
         records = self._world.account.user_records
