@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from gateway.account.account import Account
+from gateway.account.journal import STATE_TYPES
+from gateway.account.unchanged import holds
 from gateway.jmap import types
 from gateway.jmap.arguments import Argument, check_arguments
 from gateway.jmap.declare import DataType
@@ -135,10 +137,18 @@ def check_writable(account: Account) -> None:
         raise MethodError("accountReadOnly")
 
 
-def check_state(asked: str | None, state: str) -> None:
-    """Refuse a call whose `ifInState` is of another time."""
-    if asked is not None and asked != state:
-        raise MethodError("stateMismatch")
+def check_state(asked: str | None, state: str, account: Account | None = None, type: str = "") -> None:
+    """Refuse a call whose `ifInState` is of another time.
+
+    With `account`, for a `type` that is in its index: not for what a first indexing has found since.
+    """
+    if asked is None or asked == state:
+        return
+    if account is not None and type in STATE_TYPES:
+        with account.snapshot() as snapshot:
+            if holds(snapshot, type, asked):
+                return
+    raise MethodError("stateMismatch")
 
 
 class Attempts:
@@ -210,7 +220,7 @@ class _Setting(Generic[R]):
         updates: Mapping[str, Any] = call.arguments["update"] or {}
         destroys: Sequence[str] = list(dict.fromkeys(call.arguments["destroy"] or ()))
         old_state = await self._look([self._id(id) for id in (*updates, *destroys)])
-        check_state(call.arguments["ifInState"], old_state)
+        check_state(call.arguments["ifInState"], old_state, call.account, self._type.name)
         await self._create(call.arguments["create"] or {})
         # Records created a moment ago, by this call, may be named as well.
         if fresh := [id for key in (*updates, *destroys) if (id := self._id(key)) not in self._records and id != key]:

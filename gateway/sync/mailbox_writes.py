@@ -22,6 +22,7 @@ from gateway.sync.mailbox_paths import Hierarchy
 from gateway.sync.refresh import Refresher
 from gateway.sync.refusal import refusal
 from gateway.sync.roles import ATTRIBUTES, role_of_name
+from gateway.sync.schedule import Schedule
 from gateway.sync.tree import Move
 from gateway.upstream.imap import CommandFailed, ImapError
 from gateway.upstream.imap.commands.command import Command
@@ -41,8 +42,8 @@ _GONE = SetError("serverFail", "the mailbox is not what the mail server said it 
 class MailboxWrites:
     """Writes to the tree of one account."""
 
-    def __init__(self, link: Link, refresher: Refresher, lister: Lister) -> None:
-        self._link, self._refresher, self._lister = link, refresher, lister
+    def __init__(self, link: Link, refresher: Refresher, lister: Lister, schedule: Schedule) -> None:
+        self._link, self._refresher, self._lister, self._schedule = link, refresher, lister, schedule
         self._hierarchy: Hierarchy | None = None
 
     # ------------------------------------------------------------ create
@@ -144,11 +145,12 @@ class MailboxWrites:
         move = Move(old.path, path, hierarchy.delimiter)
         subtree = [facts for facts in before.values() if hierarchy.is_below(facts.path, old.path)]
         self._refresher.expect(move)
-        error = await self._attempt(Rename(old.path, path))
-        if error is None:
-            await self._resubscribe(subtree, move)
-        self._link.forget(lambda selected: hierarchy.is_below(selected, old.path))
-        await self._look_again()
+        async with self._schedule.left_alone([facts.id for facts in subtree]):
+            error = await self._attempt(Rename(old.path, path))
+            if error is None:
+                await self._resubscribe(subtree, move)
+            self._link.forget(lambda selected: hierarchy.is_below(selected, old.path))
+            await self._look_again()
         now = self._mailboxes()
         if old.id not in now:
             raise SetError("notFound")
@@ -213,12 +215,13 @@ class MailboxWrites:
                 raise SetError("mailboxHasChild")
             if not remove_emails and facts.is_selectable and await self._has_email(facts.path):
                 raise SetError("mailboxHasEmail")
-            # Some servers delete nothing that is selected somewhere.
-            self._link.forget(lambda selected: hierarchy.is_below(selected, facts.path))
-            error = await self._attempt(Delete(facts.path))
-            if not isinstance(error, CommandFailed) and facts.is_subscribed:
-                await self._attempt_all([Unsubscribe(facts.path)])
-            await self._look_again()
+            async with self._schedule.left_alone([mailbox_id]):
+                # Some servers delete nothing that is selected somewhere.
+                self._link.forget(lambda selected: hierarchy.is_below(selected, facts.path))
+                error = await self._attempt(Delete(facts.path))
+                if not isinstance(error, CommandFailed) and facts.is_subscribed:
+                    await self._attempt_all([Unsubscribe(facts.path)])
+                await self._look_again()
             now = self._mailboxes().get(mailbox_id)
             if now is None or (error is None and facts.is_selectable and not now.is_selectable):
                 await self._lister.keep_stored({facts.path: None})

@@ -25,7 +25,7 @@ from tests.upstreams.fixtures import running
 from tests.upstreams.upstream import Upstream, quoted
 
 SOAK = bool(os.environ.get("SOAK"))
-STEPS = 3_400 if SOAK else 120  # a server; 10,000 in all in the soak
+STEPS = int(os.environ.get("WALK_STEPS") or (3_400 if SOAK else 120))  # a server; 10,000 in all in the soak
 SEED = int(os.environ.get("SEED", "4"))
 CHECK_EVERY = 30
 ATTEMPTS = 8  # of a request whose connection was cut
@@ -185,7 +185,7 @@ class Walk:
                 await asyncio.sleep(0.2 * attempt)  # the pool backs off for a moment
 
 
-@pytest.mark.parametrize("tier", ["dovecot", "dovecot_condstore", "dovecot_uidplus"])
+@pytest.mark.parametrize("tier", ["dovecot", "dovecot_condstore", "dovecot_uidplus", "dovecot_bare"])
 async def test_a_client_that_follows_ends_with_what_is_there(
     tier: str, request: pytest.FixtureRequest, open_account: OpenAccount
 ) -> None:
