@@ -8,6 +8,7 @@ Rule 2: a delay is ours, so that a message can be taken back until its time. Onl
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -19,7 +20,7 @@ from gateway.account.backend import WHOLE, SectionVanished
 from gateway.account.ids import DIGEST_OCTETS, id_of
 from gateway.account.submitting import JOBS, SUBMISSIONS, Offers, Prepared
 from gateway.account.user_records import Record
-from gateway.jmap.errors import SetError
+from gateway.jmap.errors import MethodError, SetError
 from gateway.message.outgoing import HeaderTooLong
 from gateway.outbox.job import Job
 from gateway.outbox.outbox import Attempt, Outbox
@@ -32,7 +33,11 @@ from gateway.upstream.smtp import SmtpServer
 MAX_DELAY_S = 30 * 86_400
 TOKEN_DELAY_S = 600  # an access token is good for an hour, and may be old already
 MAX_RECIPIENTS = 1000  # of one message; RFC 5321 section 4.5.3.1.8 asks for 100
+MAX_WAITING = 500  # messages of one account; a person schedules some dozens
+MAX_WAITING_OCTETS = 1_000_000_000  # on the gateway's disk
 FIRST_WAIT_S = 25.0  # clients give up after 30 s and more: until then they hear what the server says
+
+log = logging.getLogger(__name__)
 
 
 class Desk:
@@ -66,6 +71,8 @@ class Desk:
             raise SetError("tooLarge", f"the message is larger than {limit} octets", maxSize=limit) from None
         except HeaderTooLong:
             raise SetError("invalidEmail", "the header is too long", properties=["headers"]) from None
+        except OSError as error:
+            raise _unwritable(error) from error
 
     async def discard(self, prepared: Prepared) -> None:
         await self._outbox.spool.drop(self._account.id, prepared.id)
@@ -92,11 +99,13 @@ class Desk:
             "deliveryStatus": waiting(job.addresses),
         }
         is_due = job.next_s <= now_s
-        if not is_due:
-            await self._outbox.logins.keep(self._account.id)
-        await self._account.user_records.write_all(
-            {SUBMISSIONS: {prepared.id: record}, JOBS: {prepared.id: job.record()}}
-        )
+        try:
+            if not is_due:
+                await self._outbox.logins.keep(self._account.id)
+            await self._take(prepared.id, job, {SUBMISSIONS: {prepared.id: record}})
+        except BaseException:
+            await self.discard(prepared)
+            raise
         if not is_due:
             self._outbox.schedule.put(key, job.next_s)
             return record
@@ -109,8 +118,25 @@ class Desk:
         now_s = time.time()
         # It is of no Email: should the file be lost, there is nothing to be fetched and sent in its place.
         job = Job.of(prepared, "", envelope, release_s=now_s, next_s=now_s)
-        await self._account.user_records.write(JOBS, {prepared.id: job.record()})
+        try:
+            await self._take(prepared.id, job, {})
+        except BaseException:
+            await self.discard(prepared)
+            raise
         await self._try_now(prepared)
+
+    async def _take(self, id: str, job: Job, writes: Mapping[str, Mapping[str, Record | None]]) -> None:
+        """Write a job down, with what belongs to it. Raise `overQuota` where too much waits already."""
+        records = self._account.user_records
+        try:
+            async with records.lock:
+                waiting = (await records.look(JOBS, None)).by_id.values()
+                octets = sum(one["size_octets"] for one in waiting)
+                if len(waiting) >= MAX_WAITING or octets + job.size_octets > MAX_WAITING_OCTETS:
+                    raise SetError("overQuota", "too much mail waits to be sent already")
+                await records.write_all({**writes, JOBS: {id: job.record()}})
+        except OSError as error:
+            raise _unwritable(error) from error
 
     async def _try_now(self, prepared: Prepared) -> None:
         """Wait for the first attempt, for a while. Raise the SetError of a refusal for good."""
@@ -144,6 +170,11 @@ class Desk:
     def _resume(self, key: Key, job: Record | None) -> None:
         if job is not None and key not in self._outbox.schedule and key not in self._outbox.attempts:
             self._outbox.schedule.put(key, job["next_s"])
+
+
+def _unwritable(error: OSError) -> MethodError:
+    log.error("the outbox cannot be written", extra={"reason": str(error)})
+    return MethodError("serverFail", "the message could not be put aside; nothing was sent")
 
 
 async def _stop(attempt: Attempt) -> None:

@@ -16,7 +16,7 @@ from gateway.auth.caller import Caller
 from gateway.auth.login import Authenticator
 from gateway.auth.userinfo import login_of_token
 from gateway.config import Config
-from gateway.jmap.capability import WEBSOCKET
+from gateway.jmap.capability import MAIL_SHARE, WEBSOCKET
 from gateway.jmap.dispatch import Dispatcher
 from gateway.jmap.limits import Limits
 from gateway.jmap.method import Registry
@@ -42,7 +42,7 @@ from gateway.web.site import Site
 log = logging.getLogger(__name__)
 
 SWEEP_UPLOADS_S = 300.0
-WARM_UP_S = 5.0  # after the start: the process that parses for first indexings must not slow the start itself
+WARM_UP_S = 30.0  # after the start: the process that parses for first indexings must not slow the start itself
 # The index of a large mailbox is read as a hundred thousand small values at a time: collecting garbage as often as
 # CPython does by default costs more than parsing.
 GC_THRESHOLDS = (50_000, 20, 50)
@@ -123,6 +123,7 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
                     engine.start()
                 await push.start()
                 await sending.start()
+                await push.kept.sweep()
                 await admin.start()
                 address = await public.start()
                 reasons.clear()
@@ -175,7 +176,7 @@ def _site(config: Config, metrics: Metrics, authenticator: Authenticator, direct
     register(registry)
     push_subscription.register(registry, push.subscriptions)
     # Capabilities that bring no methods.
-    told = (WEBSOCKET, *push.capabilities())
+    told = (WEBSOCKET, MAIL_SHARE, *push.capabilities())
     return Site(
         public_url=config.http.public_url,
         authenticator=authenticator,

@@ -89,6 +89,9 @@ class SecretStore(Protocol):
 
     async def sealed(self, account_id: str, field: str) -> bytes | None: ...
 
+    async def sealed_accounts(self, field: str) -> Sequence[str]:
+        """Return the accounts that have something sealed in this field."""
+
     async def drop_sealed(self, account_id: str, field: str) -> None: ...
 
 
