@@ -5,6 +5,7 @@ Seen in the traffic or the code of aerc, meli, Bulwark, jmap-demo-webmail, jmapc
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -74,6 +75,34 @@ def test_every_capability_is_echoed(reader: Client) -> None:
 def test_no_capability_allows_nothing(reader: Client) -> None:
     ((name, error, _id),) = reader.request(("Mailbox/get", {"ids": []}), using=[])["methodResponses"]
     assert (name, error["type"]) == ("error", "unknownMethod")
+
+
+# ---------------------------------------------------------------- limits
+
+
+def test_what_is_advertised_is_enforced(reader: Client) -> None:
+    """As many as the Session says, and one more is an error that says so; and they are enough for a webmail."""
+    core = reader.session["capabilities"][CORE]
+    assert core["maxConcurrentRequests"] >= 8
+    assert core["maxObjectsInGet"] >= 500
+    for method, argument, limit in (
+        ("Email/get", "ids", core["maxObjectsInGet"]),
+        ("Mailbox/get", "ids", core["maxObjectsInGet"]),
+        ("Email/set", "destroy", core["maxObjectsInSet"]),
+    ):
+        for count, expected in ((limit, method), (limit + 1, "error")):
+            ids = [f"none{at}" for at in range(count)]
+            ((name, answer, _id),) = reader.request((method, {argument: ids}))["methodResponses"]
+            assert name == expected
+            assert name != "error" or answer["type"] == "requestTooLarge"
+    limit = core["maxCallsInRequest"]
+    assert len(reader.request(*[("Core/echo", {})] * limit)["methodResponses"]) == limit
+    calls = [["Core/echo", {}, "0"]] * (limit + 1)
+    octets = json.dumps({"using": [CORE], "methodCalls": calls}).encode()
+    answer = reader.gateway.http(reader.session["apiUrl"], login=reader.login, data=octets)
+    problem = answer.json()
+    assert (answer.status, problem["type"]) == (400, "urn:ietf:params:jmap:error:limit")
+    assert problem["limit"] == "maxCallsInRequest"
 
 
 # ---------------------------------------------------------------- /get

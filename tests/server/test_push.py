@@ -231,6 +231,33 @@ async def test_a_device_hears_of_mail(dovecot: Upstream, tmp_path: Path) -> None
         assert pushed.value == {"@type": "StateChange", "changed": {client.account_id: {"Email": state}}}
 
 
+async def test_the_second_device_hears_too(dovecot: Upstream, tmp_path: Path) -> None:
+    """Each of a login's devices is verified by its own code and then told; one that has gone is not, the other is."""
+    login = dovecot.fresh_login()
+    async with (
+        push_service(tmp_path) as service,
+        serving(tmp_path, dovecot, login, push=push_settings(service)) as client,
+    ):
+        await indexed(client)
+        devices = {
+            f"/{name}": await subscribe(
+                client, service, deviceClientId=name, url=f"{service.url}/{name}", types=["Email"]
+            )
+            for name in ("d1", "d2")
+        }
+        await asyncio.sleep(1)
+        for told in (["/d1", "/d2"], ["/d2"]):
+            await asyncio.to_thread(dovecot.deliver, login, MESSAGE)
+            pushed = [await service.next() for _ in told]
+            state = (await client.call("Email/get", ids=[]))["state"]
+            assert sorted(message.path for message in pushed) == told
+            assert all(message.value["changed"] == {client.account_id: {"Email": state}} for message in pushed)
+            with pytest.raises(TimeoutError):
+                await service.next(2)
+            answer = await set_subscriptions(client, destroy=[devices["/d1"]])
+            assert answer["destroyed"] == ([devices["/d1"]] if len(told) == 2 else None)
+
+
 async def test_after_a_restart_a_device_hears_once_of_what_it_missed(dovecot: Upstream, tmp_path: Path) -> None:
     """Nobody logs in: the gateway opens the account with what it has kept sealed; later mail is told as before."""
     login = dovecot.fresh_login()
