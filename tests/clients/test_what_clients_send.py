@@ -77,6 +77,19 @@ def test_no_capability_allows_nothing(reader: Client) -> None:
     assert (name, error["type"]) == ("error", "unknownMethod")
 
 
+def test_a_property_of_an_extension_needs_its_uri(reader: Client) -> None:
+    """However few capabilities a client names, it is not shown, and cannot set, what it does not know."""
+    (mailbox, *_) = reader.call("Mailbox/get", ids=None)["list"]
+    assert "shareWith" not in mailbox
+    assert "mayShare" not in mailbox["myRights"]
+    ((name, error, _id),) = reader.request(("Mailbox/get", {"ids": None, "properties": ["shareWith"]}))[
+        "methodResponses"
+    ]
+    assert (name, error["type"]) == ("error", "invalidArguments")
+    refused = reader.call("Mailbox/set", update={mailbox["id"]: {"shareWith": None}})["notUpdated"][mailbox["id"]]
+    assert (refused["type"], refused["properties"]) == ("invalidProperties", ["shareWith"])
+
+
 # ---------------------------------------------------------------- limits
 
 
