@@ -171,9 +171,18 @@ def test_http_on_the_network_is_warned_of(tmp_path: Path) -> None:
     assert any("unencrypted" in warning for warning in config.warnings)
 
 
-def test_redis_is_accepted_and_told_of(tmp_path: Path) -> None:
-    config = loaded(tmp_path, f'[store]\nredis_url = "redis://h"\n{MAIN}')
-    assert any("not available yet" in warning for warning in config.warnings)
+NODE = f'[store]\nredis_url = "redis://h"\n[auth]\nvault_keys = "1 x"\n[cluster]\nsecret = "{"s" * 32}"\n'
+
+
+def test_a_node_of_several(tmp_path: Path) -> None:
+    """With Redis a node says how the others reach it, and shares the secret and the key ring with them."""
+    config = loaded(tmp_path, f'{NODE}listen = "0.0.0.0:8082"\nadvertise = "10.0.0.1:8082"\n{MAIN}')
+    assert str(config.cluster.advertise) == "10.0.0.1:8082"
+    assert any("not encrypted" in warning for warning in config.warnings)
+    assert set(faults(tmp_path, f'[store]\nredis_url = "redis://h"\n{MAIN}')) == {"cluster.secret", "auth.vault_keys"}
+    assert set(faults(tmp_path, f'{NODE}listen = "0.0.0.0:8082"\n{MAIN}')) == {"cluster.advertise"}
+    assert set(faults(tmp_path, f'{NODE}listen = "127.0.0.1:8081"\n{MAIN}')) == {"cluster.listen"}
+    assert set(faults(tmp_path, f'[cluster]\nsecret = "short"\n{MAIN}')) == {"cluster.secret"}
 
 
 def test_environment_overrides_the_file(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from gateway.config.together import check_together
 ENVIRONMENT_PREFIX = "JMAP_GATEWAY_"
 NOT_SETTINGS = frozenset({"JMAP_GATEWAY_CONFIG", "JMAP_GATEWAY_PASSWORD"})  # read by the command line
 MAX_SECRET_OCTETS = 65_536  # a password or a key; more is the wrong file
-_SECRETS = {"master_password", "vault_keys"}
+_SECRETS = {"master_password", "vault_keys", "secret"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from gateway.config.sections import Config, Upstream
 
+MIN_SECRET_OCTETS = 32  # of the nodes' secret: `openssl rand -hex 32` gives twice that
+
 Found = tuple[str, str, str]  # key, what is wrong, the fix
 
 
@@ -30,8 +32,32 @@ def check_together(config: Config, warnings: list[str], *, complete: bool) -> It
     if config.limits.upload_quota < config.limits.max_size_upload:
         fix = "an account must have room for one upload at least"
         yield "limits.upload_quota", "is smaller than limits.max_size_upload", fix
-    if config.store.redis_url:
-        warnings.append("store.redis_url: the cluster is not available yet; this node works alone, without Redis")
+    yield from _cluster(config, warnings)
+
+
+def _cluster(config: Config, warnings: list[str]) -> Iterator[Found]:
+    cluster = config.cluster
+    random = "the same random text on all nodes: openssl rand -hex 32"
+    if cluster.secret is not None and len(cluster.secret.reveal().encode()) < MIN_SECRET_OCTETS:
+        yield "cluster.secret", f"has fewer than {MIN_SECRET_OCTETS} octets", f"write {random}"
+    if not config.store.redis_url:
+        return
+    if cluster.secret is None:
+        yield "cluster.secret", "is missing: by it nodes know each other from strangers", f"name a file with {random}"
+    if config.auth.vault_keys is None:
+        fix = "name a file with the same key ring on all nodes: what one node seals another must open"
+        yield "auth.vault_keys", "is missing: with store.redis_url nodes share what is sealed", fix
+    if cluster.advertise is None and is_wildcard(cluster.listen.host):
+        fix = 'write how other nodes reach this one: advertise = "10.0.0.1:8082"'
+        yield "cluster.advertise", f"is missing, and {cluster.listen} is no address of a node", fix
+    for name, other in (("http", config.http.listen), ("admin", config.admin.listen)):
+        if cluster.listen == other and other.port:
+            yield "cluster.listen", f"is the same as {name}.listen", "write another port: this one is for nodes only"
+    if not (cluster.advertise or cluster.listen).is_loopback:
+        warnings.append(
+            "cluster.listen: what nodes pass on to each other, passwords and mail, is signed and not encrypted; "
+            "keep it on a private network"
+        )
 
 
 def _http(config: Config, warnings: list[str]) -> Iterator[Found]:
@@ -93,6 +119,11 @@ def _upstream(upstream: Upstream, warnings: list[str]) -> Iterator[Found]:
         warnings.append(
             f'{key}.tls is "none": passwords and mail cross the network to {upstream.imap.host} unencrypted'
         )
+
+
+def is_wildcard(host: str) -> bool:
+    """Tell whether this means every address of the machine."""
+    return host in ("0.0.0.0", "::")
 
 
 def _is_loopback(host: str) -> bool:
