@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-
 # A node is given up when it was not heard of for so long; its accounts are free from then on. With the time until
 # another node looks, an account is taken over within 10 s.
 NODE_LIFETIME_S = 8.0
@@ -142,7 +141,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """That an account is owned by a node. Each new owner's token is greater (fencing): a write of an older is refused."""
+    """That a node owns an account. Each new owner's token is greater (fencing): a write with an older is refused."""
 
     account_id: str
     node: Node
@@ -155,11 +154,11 @@ class LeaseStore(Protocol):
     A lease lasts until it is released, or its node is given up and another takes it.
     """
 
-    async def beat(self, node: Node) -> bool:
-        """Tell that a node is there, every BEAT_S. False: it was given up; its leases are void, its id is used up.
+    async def join(self, node: Node) -> None:
+        """Bring a node in, under an id that was never used."""
 
-        The first beat of an id brings the node in.
-        """
+    async def beat(self, node: Node) -> bool:
+        """Tell that a node is there, every BEAT_S. False: it was given up; its leases are void, its id is used up."""
 
     async def leave(self, node: Node) -> None:
         """Take a node out: what it did not release is free at once."""
