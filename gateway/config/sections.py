@@ -34,6 +34,7 @@ from gateway.config.checks import (
     check_text,
     check_truth,
 )
+from gateway.config.redis_url import RedisAddress, check_redis_url
 from gateway.secret import Secret
 
 
@@ -60,7 +61,8 @@ class Admin:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
     data_dir: Path = _key(check_directory, Path("var"))
-    redis_url: str | None = _key(check_text, None)
+    redis_url: RedisAddress | None = _key(check_redis_url, None)  # set: this node is one of several
+    redis_ca_file: Path | None = _key(check_file, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,8 +30,7 @@ def check_together(config: Config, warnings: list[str], *, complete: bool) -> It
     if config.limits.upload_quota < config.limits.max_size_upload:
         fix = "an account must have room for one upload at least"
         yield "limits.upload_quota", "is smaller than limits.max_size_upload", fix
-    if config.store.redis_url:
-        warnings.append("store.redis_url: the cluster is not available yet; this node works alone, without Redis")
+    yield from _redis(config, warnings)
 
 
 def _http(config: Config, warnings: list[str]) -> Iterator[Found]:
@@ -63,6 +62,23 @@ def _http(config: Config, warnings: list[str]) -> Iterator[Found]:
             f"http.public_url has the path {url.path}: clients that know only the host look for "
             "/.well-known/jmap at its root, so route that here too"
         )
+
+
+def _redis(config: Config, warnings: list[str]) -> Iterator[Found]:
+    address = config.store.redis_url
+    if address is None:
+        if config.store.redis_ca_file is not None:
+            yield "store.redis_ca_file", "means nothing: there is no redis_url", "leave it away"
+        return
+    if config.auth.vault_keys is None:
+        # Each node must open what another has sealed, and what is sealed must not lie beside its key.
+        fix = "give all nodes the same: a line of ID and 32 random octets in base64 (config/gateway.toml)"
+        yield "auth.vault_keys", "is missing: store.redis_url is set, and the nodes need one key ring", fix
+    if config.store.redis_ca_file is not None and not address.tls:
+        yield "store.redis_ca_file", "means nothing: redis_url is without TLS", "write rediss://, or leave it away"
+    far = [host.name for host in address.hosts if not _is_loopback(host.name)]
+    if far and not address.tls:
+        warnings.append(f"store.redis_url: what is known of mail crosses the network to {far[0]} unencrypted")
 
 
 def _upstream(upstream: Upstream, warnings: list[str]) -> Iterator[Found]:

@@ -25,6 +25,7 @@ INSTALLED: dict[str, tuple[str, ...]] = {
         *("libsasl2-modules-db", "libsqlite3-0", "libxml2"),
     ),
     "courier": ("libstdc++6",),
+    "redis": ("redis-server", "redis-tools"),
 }
 TOOLS = {"curl": "curl"}  # program -> package; what `make run` prints is a curl line
 UNPACKED: dict[str, tuple[str, ...]] = {
