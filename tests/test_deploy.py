@@ -93,7 +93,8 @@ def test_configuration_of_compose(tmp_path: Path) -> None:
         config = loaded(text("compose/gateway.toml"), tmp_path, image | environment)
         assert str(config.cluster.advertise) == f"{name}:8082"
         assert config.upstreams["main"].imap.host in compose["services"]
-        assert config.store.redis_url == "redis://redis:6379/0"
+        assert config.store.redis_url is not None
+        assert config.store.redis_url.hosts[0].name in compose["services"]
         assert config.http.linger_s + config.http.drain_s < int(service["stop_grace_period"].removesuffix("s"))
         assert f"{name}:/var/lib/jmap-gateway" in service["volumes"]
         assert str(config.store.data_dir) == "/var/lib/jmap-gateway"

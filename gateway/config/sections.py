@@ -36,6 +36,7 @@ from gateway.config.checks import (
     check_text,
     check_truth,
 )
+from gateway.config.redis_url import RedisAddress, check_redis_url
 from gateway.secret import Secret
 
 
@@ -64,7 +65,8 @@ class Admin:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
     data_dir: Path = _key(check_directory, Path("var"))
-    redis_url: str | None = _key(check_text, None)
+    redis_url: RedisAddress | None = _key(check_redis_url, None)  # set: this node is one of several
+    redis_ca_file: Path | None = _key(check_file, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,6 @@ class Cluster:
 
     listen: Listen = _key(check_listen, Listen("127.0.0.1", 8082))
     advertise: Listen | None = _key(check_listen, None)  # how other nodes reach `listen`; None: as it is
-    secret: Secret | None = _key(check_secret, None)  # the same on all nodes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

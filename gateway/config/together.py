@@ -8,8 +8,6 @@ from urllib.parse import urlsplit
 
 from gateway.config.sections import Config, Upstream
 
-MIN_SECRET_OCTETS = 32  # of the nodes' secret: `openssl rand -hex 32` gives twice that
-
 Found = tuple[str, str, str]  # key, what is wrong, the fix
 
 
@@ -32,21 +30,14 @@ def check_together(config: Config, warnings: list[str], *, complete: bool) -> It
     if config.limits.upload_quota < config.limits.max_size_upload:
         fix = "an account must have room for one upload at least"
         yield "limits.upload_quota", "is smaller than limits.max_size_upload", fix
+    yield from _redis(config, warnings)
     yield from _cluster(config, warnings)
 
 
 def _cluster(config: Config, warnings: list[str]) -> Iterator[Found]:
     cluster = config.cluster
-    random = "the same random text on all nodes: openssl rand -hex 32"
-    if cluster.secret is not None and len(cluster.secret.reveal().encode()) < MIN_SECRET_OCTETS:
-        yield "cluster.secret", f"has fewer than {MIN_SECRET_OCTETS} octets", f"write {random}"
-    if not config.store.redis_url:
+    if config.store.redis_url is None:
         return
-    if cluster.secret is None:
-        yield "cluster.secret", "is missing: by it nodes know each other from strangers", f"name a file with {random}"
-    if config.auth.vault_keys is None:
-        fix = "name a file with the same key ring on all nodes: what one node seals another must open"
-        yield "auth.vault_keys", "is missing: with store.redis_url nodes share what is sealed", fix
     if cluster.advertise is None and is_wildcard(cluster.listen.host):
         fix = 'write how other nodes reach this one: advertise = "10.0.0.1:8082"'
         yield "cluster.advertise", f"is missing, and {cluster.listen} is no address of a node", fix
@@ -89,6 +80,23 @@ def _http(config: Config, warnings: list[str]) -> Iterator[Found]:
             f"http.public_url has the path {url.path}: clients that know only the host look for "
             "/.well-known/jmap at its root, so route that here too"
         )
+
+
+def _redis(config: Config, warnings: list[str]) -> Iterator[Found]:
+    address = config.store.redis_url
+    if address is None:
+        if config.store.redis_ca_file is not None:
+            yield "store.redis_ca_file", "means nothing: there is no redis_url", "leave it away"
+        return
+    if config.auth.vault_keys is None:
+        # Each node must open what another has sealed, and what is sealed must not lie beside its key.
+        fix = "give all nodes the same: a line of ID and 32 random octets in base64 (config/gateway.toml)"
+        yield "auth.vault_keys", "is missing: store.redis_url is set, and the nodes need one key ring", fix
+    if config.store.redis_ca_file is not None and not address.tls:
+        yield "store.redis_ca_file", "means nothing: redis_url is without TLS", "write rediss://, or leave it away"
+    far = [host.name for host in address.hosts if not _is_loopback(host.name)]
+    if far and not address.tls:
+        warnings.append(f"store.redis_url: what is known of mail crosses the network to {far[0]} unencrypted")
 
 
 def _upstream(upstream: Upstream, warnings: list[str]) -> Iterator[Found]:

@@ -13,15 +13,12 @@ Gateway-Hop: TIME HOP MAC: seconds since 1970 · JSON in base64url · HMAC-SHA25
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import orjson
-
-from gateway.secret import Secret
 
 HEADER = "Gateway-Hop"
 MOVED_HEADER = "Gateway-Moved"  # with 421: nothing was done, look for the owner again
@@ -45,11 +42,10 @@ class Moved(Exception):
 
 
 class HopSeal:
-    """Seals and opens with the nodes' common secret. `clock` is seconds since 1970."""
+    """Seals and opens with the key that all nodes have in their store. `clock` is seconds since 1970."""
 
-    def __init__(self, secret: Secret, clock: Callable[[], float] = time.time) -> None:
-        self._key = hashlib.blake2b(secret.reveal().encode(), digest_size=32, person=b"hop").digest()
-        self._clock = clock
+    def __init__(self, key: bytes, clock: Callable[[], float] = time.time) -> None:
+        self._key, self._clock = key, clock
 
     def seal(self, hop: Hop, *, method: str, path: str, authorization: str) -> str:
         """Return the header's value for a request with this raw path."""
