@@ -20,6 +20,7 @@ from gateway.account.sort_orders import SortOrders
 from gateway.account.uploads import Uploads
 from gateway.auth.caller import Caller
 from gateway.jmap.capability import BLOB, MAIL, blob_account_capability, mail_account_capability
+from gateway.jmap.errors import MethodError
 from gateway.jmap.limits import Limits
 from gateway.jmap.objects.email import EMAIL
 from gateway.server.offers import LOOK_S, Offers
@@ -62,6 +63,7 @@ class Directory:
     `attach` adds to an account that was opened what is not of IMAP, `detach` ends it. `refused` is called with an
     account id when its credentials were refused upstream, `brought` with a caller whose credentials are new here. An
     account for which `is_needed` is not closed.
+    An account that this process does not own (`owns`) is not opened.
     `regrouped` is called with a login's account id and all its accounts when some of others have come or gone.
     """
 
@@ -78,13 +80,14 @@ class Directory:
         refused: Callable[[str], None] = lambda _account_id: None,
         brought: Callable[[Caller], None] = lambda _caller: None,
         is_needed: Callable[[str], bool] = lambda _account_id: False,
+        owns: Callable[[str], bool] = lambda _account_id: True,
         attach: Callable[[Account, Caller], Awaitable[None]] | None = None,
         detach: Callable[[Account], Awaitable[None]] | None = None,
         regrouped: Callable[[str, Mapping[str, Account]], None] = lambda _account_id, _accounts: None,
     ) -> None:
         self._directory = data_dir / "accounts"
         self._providers, self._uploads, self._meter = providers, uploads, meter
-        self._refused, self._brought, self._is_needed = refused, brought, is_needed
+        self._refused, self._brought, self._is_needed, self._owns = refused, brought, is_needed, owns
         self._attach, self._detach, self._regrouped = attach, detach, regrouped
         self._sort_orders, self._records, self._limits = sort_orders, records, limits
         self._entries: dict[str, _Entry] = {}
@@ -93,6 +96,8 @@ class Directory:
         """Return the accounts of a caller by id, open."""
         entry = self._entries.get(caller.account_id)
         if entry is None:
+            if not self._owns(caller.account_id):
+                raise MethodError("serverUnavailable", "another node serves the account")
             entry = _Entry(caller, time.monotonic())
             entry.opening = asyncio.create_task(self._open(caller, entry))
             self._entries[caller.account_id] = entry
@@ -145,6 +150,12 @@ class Directory:
                     entry.is_released = True
                     for account in entry.accounts.values():
                         account.release()
+
+    async def close(self, account_id: str) -> None:
+        """Close the accounts that go with this one, if they are open."""
+        entry = self._entries.pop(account_id, None)
+        if entry is not None:
+            await self._close(entry)
 
     async def aclose(self) -> None:
         """Close every account."""

@@ -47,6 +47,11 @@ class KeptLogins:
             self._kept.setdefault(account_id)
             self._reasons.setdefault(account_id, set()).add(reason)
 
+    def unload(self, account_id: str) -> None:
+        """Forget what is kept of an account: another process may change it."""
+        self._kept.pop(account_id, None)
+        self._reasons.pop(account_id, None)
+
     async def keep(self, caller: Caller, reason: Reason | None = None) -> None:
         """Keep a caller for a reason, or (None) its newest credentials for the reasons that there are."""
         if reason is not None:

@@ -77,10 +77,19 @@ class Push:
         metrics.gauge("streams_open", "Event streams and WebSockets that are open", self.streams.count)
         metrics.gauge("push_subscriptions", "Push subscriptions", self.courier.count)
 
-    async def start(self) -> None:
-        """Go on with the subscriptions that the store holds."""
-        self.kept.load({record.owner for record in await self._store.subscriptions()})
-        await self.courier.start()
+    async def owners(self) -> set[str]:
+        """Return the accounts that have subscriptions."""
+        return {record.owner for record in await self._store.subscriptions()}
+
+    async def begin(self, account_id: str) -> None:
+        """Go on with the subscriptions of one account."""
+        if await self.courier.begin(account_id):
+            self.kept.load([account_id])
+
+    async def end(self, account_id: str) -> None:
+        """Leave one account to another node."""
+        self.bus.end(account_id)
+        await self.courier.end(account_id)
 
     async def aclose(self) -> None:
         await self.courier.aclose()

@@ -90,7 +90,6 @@ class Sending:
         self._logins.directory = directory
 
     async def start(self) -> None:
-        self._kept.load(await self._store.record_accounts(JOBS), "outbox")
         for name, server in self.servers.items():
             known = (await self._store.records(_key(name), "ehlo")).by_id.get("ehlo")
             if known is not None:
@@ -98,6 +97,15 @@ class Sending:
                 self._looked[name].set()
             self._run(self._learn(name, server))
         await self.outbox.start()
+
+    async def owners(self) -> set[str]:
+        """Return the accounts that have mail that waits."""
+        return set(await self._store.record_accounts(JOBS))
+
+    async def begin(self, account_id: str) -> None:
+        """Go on with the mail of one account."""
+        if await self.outbox.begin(account_id):
+            self._kept.load([account_id], "outbox")
 
     async def aclose(self) -> None:
         for task in self._tasks:

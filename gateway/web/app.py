@@ -15,6 +15,7 @@ from aiohttp.typedefs import Handler
 from gateway.jmap.errors import RequestError
 from gateway.web import cors, problems
 from gateway.web.api import post_request
+from gateway.web.busy import BUSY, Busy
 from gateway.web.download import get_download
 from gateway.web.eventsource import get_event_source
 from gateway.web.hop import HEADER, BadHop, HopSeal
@@ -34,6 +35,7 @@ def make_app(site: Site, nodes: HopSeal | None = None) -> web.Application:
     """Return the application of the public listener; with `nodes`, of the one for other nodes."""
     app = web.Application(middlewares=[surround])
     app[SITE] = site
+    app[BUSY] = Busy()
     if nodes is not None:
         app[NODES] = nodes
     app.on_response_prepare.append(cors.add_headers)
@@ -73,6 +75,11 @@ async def _end_streams(app: web.Application) -> None:
 @web.middleware
 async def surround(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer preflights, turn exceptions into problem documents, count."""
+    with request.app[BUSY].counted():
+        return await _surround(request, handler)
+
+
+async def _surround(request: web.Request, handler: Handler) -> web.StreamResponse:
     metrics = request.app[SITE].metrics
     began = perf_counter()
     metrics.requests_under_way.inc()
@@ -90,6 +97,8 @@ async def surround(request: web.Request, handler: Handler) -> web.StreamResponse
                     response = await handler(request)
             except Exception as error:
                 response = problems.answer(error)
+        if request.app[SITE].is_leaving:
+            response.force_close()
         return response
     finally:
         metrics.requests_under_way.dec()

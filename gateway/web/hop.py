@@ -49,7 +49,7 @@ class HopSeal:
 
     def seal(self, hop: Hop, *, method: str, path: str, authorization: str) -> str:
         """Return the header's value for a request with this raw path."""
-        text = f"{int(self._clock())} {base64.urlsafe_b64encode(orjson.dumps(hop)).decode()}"
+        text = f"{int(self._clock())} {base64.urlsafe_b64encode(orjson.dumps([hop.peer, hop.base])).decode()}"
         return f"{text} {self._mac(text, method, path, authorization)}"
 
     def open(self, value: str, *, method: str, path: str, authorization: str) -> Hop:

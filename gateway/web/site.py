@@ -66,6 +66,7 @@ class Site:
     streams: Streams = field(default_factory=Streams)
     tunnels: Streams = field(default_factory=lambda: Streams(MAX_TUNNELS))  # what stays open to other nodes
     to_owner: Serve | None = None  # answers at the node that owns the account; None: there is one node
+    is_leaving: bool = False  # the gateway stops: a connection ends with its answer
     requests: ConcurrencyLimit = field(init=False)
     uploads: ConcurrencyLimit = field(init=False)
     _urls: dict[str, Urls] = field(init=False, default_factory=dict)
