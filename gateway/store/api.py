@@ -205,7 +205,7 @@ class MirrorSizes(NamedTuple):
     """Octets, as they are kept."""
 
     log: int
-    snapshot: int
+    snapshot: int  # -1: it is still to be written
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +214,7 @@ class Mirrored:
 
     head: Head
     sizes: MirrorSizes
+    base: Head  # what the entries follow on
     is_whole: bool  # what the reader has is to be dropped: this begins with a snapshot, or with the empty index
     parts: AsyncIterator[bytes]
     entries: AsyncIterator[tuple[int, bytes]]  # with the token of the lease each was written under
@@ -225,11 +226,11 @@ class Mirror(Protocol):
     Every call raises `LeaseLost` or `StoreUnavailable`, every call but `begin` `MirrorLost` too.
     """
 
-    async def load(self, lease: Lease, have: Head | None, *, is_continuing: bool = False) -> Mirrored | None:
+    async def load(self, lease: Lease, have: Head | None, *, acked: Head | None = None) -> Mirrored | None:
         """Return what leads from `have` (None: from nothing) to the head; None when there is no mirror to be trusted.
 
         It is not when something is missing, or when the server was started anew since the last write, for the end may
-        be lost. `is_continuing`: `have` is how this very owner has left it, so that nothing is.
+        be lost. `acked`: what this very owner was told is there; then that decides.
         """
 
     async def begin(self, lease: Lease, head: Head, *, is_empty: bool) -> None:

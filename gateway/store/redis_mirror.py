@@ -32,7 +32,7 @@ _BEGIN = Script.of(
     + """
 redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
 redis.call('HSET', KEYS[2], 'epoch', ARGV[3], 'step', ARGV[4], 'token', ARGV[5], 'run', run,
-  'base', ARGV[4], 'base_token', ARGV[5], 'parts', ARGV[6], 'octets', 0, 'base_octets', 0)
+  'base', ARGV[4], 'base_token', ARGV[5], 'parts', ARGV[6], 'octets', 0, 'base_octets', ARGV[6])
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
 """
 )
@@ -130,23 +130,23 @@ class RedisMirror:
             count, octets = count + 1, octets + len(part)
         await self._link.run(_PUT_SNAPSHOT, touched, lease.token, LIFETIME_S * 1000, *of, count, octets)
 
-    async def load(self, lease: Lease, have: Head | None, *, is_continuing: bool = False) -> Mirrored | None:
+    async def load(self, lease: Lease, have: Head | None, *, acked: Head | None = None) -> Mirrored | None:
         found = await self._link.run(_LOOK, _keys(lease), lease.token, LIFETIME_S * 1000)
         if any(value is None for value in found):
             return None
         head = Head(found[0].decode(), int(found[1]), int(found[2]))
         base = Head(head.epoch, int(found[4]), int(found[5]))
         parts, sizes = int(found[6]), MirrorSizes(int(found[7]), int(found[8]))
-        is_same_run = found[3] == found[11]
-        is_own = is_continuing and (head == have or head.token == lease.token)
-        if not (is_same_run or is_own) or int(found[10]) < head.step - base.step:
+        is_complete = found[3] == found[11] if acked is None else _is_acked(acked, head, lease)
+        if not is_complete or int(found[10]) < head.step - base.step:
             return None
         if have is not None and await self._leads(lease.account_id, have, base, head):
-            return Mirrored(head, sizes, False, _nothing(), self._entries(lease.account_id, have.step, head.step))
+            entries = self._entries(lease.account_id, have.step, head.step)
+            return Mirrored(head, sizes, have, False, _nothing(), entries)
         if parts == NO_SNAPSHOT or int(found[9]) != parts:
             return None
         entries = self._entries(lease.account_id, base.step, head.step)
-        return Mirrored(head, sizes, True, self._parts(lease.account_id, parts), entries)
+        return Mirrored(head, sizes, base, True, self._parts(lease.account_id, parts), entries)
 
     async def _leads(self, account_id: str, have: Head, base: Head, head: Head) -> bool:
         """Tell whether `have` is a moment of the history that the log can go on from."""
@@ -176,6 +176,11 @@ class RedisMirror:
                 yield int(fields[b"t"]), fields[b"b"]
             if not found:
                 raise MirrorLost("the end of the log is missing")
+
+
+def _is_acked(acked: Head, head: Head, lease: Lease) -> bool:
+    """Tell whether a head is what the owner has left, or what it has added since without hearing of it."""
+    return head == acked or (head.epoch == acked.epoch and head.token == lease.token and head.step > acked.step)
 
 
 async def _nothing() -> AsyncIterator[bytes]:

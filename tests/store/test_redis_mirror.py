@@ -149,7 +149,8 @@ async def test_after_a_restart_the_end_may_be_missing(own_redis: RedisServer) ->
     await asyncio.to_thread(own_redis.kill)
     await asyncio.to_thread(own_redis.start)
     assert await mirror.load(lease, here) is None
-    assert await read(await mirror.load(lease, here, is_continuing=True)) == (False, [], [])
+    assert await read(await mirror.load(lease, here, acked=here)) == (False, [], [])
     await mirror.append(lease, here, [b"2"])
     assert await read(await mirror.load(lease, None)) == (True, [], [b"1", b"2"])
+    assert await mirror.load(lease, here, acked=Head("e", 3, lease.token)) is None
     await link.close()
