@@ -8,12 +8,13 @@
     yardstick.py  an aiohttp server that answers the same octets, and the least that a list view can do
     resync.py     (c) one new message in a large mailbox: round trips
     watching.py   (f) many accounts watched while nothing happens: memory and CPU of each
-    push_latency.py  (g) from the upstream's own word to the listeners, against a bare IMAP client
+    push_latency.py  (g) from another client's change to EventSource and WebSocket, against a bare IMAP client
+    push_streams.py  (h) many event streams of one account: memory of each, and how soon the last is told
     gateway.py    the gateway as a child process, configured for a bench
     client.py     JMAP over one connection, timed
     table.py      the one table
 
 Rules
-1. The gateway is known from outside only: its command line, its HTTP, its metrics. (f) and (g) hold bare accounts.
+1. The gateway is known from outside only: its command line, its HTTP, its metrics. (f) and (h) hold bare accounts.
 2. Nothing is compared across runs: each number stands beside the floor or yardstick of the same run.
 """

@@ -6,30 +6,41 @@ import argparse
 import json
 import sys
 import traceback
-from collections.abc import Callable
 from dataclasses import asdict
+from typing import Protocol
 
 from bench.index import bench_index
 from bench.listing import bench_listing
 from bench.mailbox import CACHE, served
-from bench.push_latency import bench_push_latency
+from bench.push_latency import bench_push_latency, bench_push_looks
 from bench.push_streams import bench_push_streams
 from bench.resync import bench_resync
 from bench.table import Table
-from bench.watching import bench_watching
+from bench.watching import bench_watching, bench_watching_tls
+from bench.writing import bench_writing
 
 SIZES = (10_000, 100_000)
-BENCHES = {"index": bench_index, "listing": bench_listing, "resync": bench_resync}
-PUSH_BENCHES: dict[str, Callable[[Table], None]] = {  # they bring mailboxes of their own
+BENCHES = {"index": bench_index, "listing": bench_listing, "resync": bench_resync, "writing": bench_writing}
+
+
+class PushBench(Protocol):
+    """A bench that brings mailboxes of its own."""
+
+    def __call__(self, table: Table, *, is_quick: bool) -> None: ...
+
+
+PUSH_BENCHES: dict[str, PushBench] = {
     "watching": bench_watching,
+    "watching_tls": bench_watching_tls,
     "push_latency": bench_push_latency,
+    "push_looks": bench_push_looks,
     "push_streams": bench_push_streams,
 }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help=f"only {SIZES[0]:,} messages")
+    parser.add_argument("--quick", action="store_true", help=f"only {SIZES[0]:,} messages, and few of all else")
     parser.add_argument("--size", type=int, action="append", help="another number of messages; may be repeated")
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"of {', '.join([*BENCHES, *PUSH_BENCHES])}; all by default"
@@ -51,7 +62,7 @@ def main() -> int:
     for name in [name for name in chosen.names or PUSH_BENCHES if name in PUSH_BENCHES]:
         print(name, flush=True)
         try:
-            PUSH_BENCHES[name](table)
+            PUSH_BENCHES[name](table, is_quick=chosen.quick)
         except Exception:  # as above
             traceback.print_exc()
             failed.append(name)

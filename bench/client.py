@@ -44,7 +44,7 @@ class Client:
         self._connection.request(method, path, body, self._headers)
         answer = self._connection.getresponse()
         octets = answer.read()
-        if answer.status != 200:
+        if answer.status not in (200, 201):
             raise RuntimeError(f"{method} {path}: HTTP {answer.status} {octets[:300]!r}")
         return octets
 

@@ -71,5 +71,5 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def number(value: float, unit: str) -> str:
-    shown = f"{value:.2f}" if unit in ("s", "ms") else f"{value:,.0f}"
+    shown = f"{value:.2f}" if unit in ("s", "ms") or unit.startswith("%") else f"{value:,.0f}"
     return f"{shown} {unit}".strip()

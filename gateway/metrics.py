@@ -60,6 +60,9 @@ class Metrics:
         self._pushes = Counter(
             "jmap_gateway_push_messages", "Messages to push services by answer", ["answer"], registry=registry
         )
+        self._submissions = Counter(
+            "jmap_gateway_submission_attempts", "Attempts to send a message by outcome", ["outcome"], registry=registry
+        )
         self._imap_seconds = Histogram(
             "jmap_gateway_imap_command_seconds",
             "Time of an IMAP command",
@@ -122,6 +125,10 @@ class Metrics:
     def push_done(self, answer: str) -> None:
         """Count a push message by what its service answered: the courier's `on_push`."""
         self._pushes.labels(answer).inc()
+
+    def submission_done(self, outcome: str) -> None:
+        """Count an attempt to send: the outbox's `on_attempt`."""
+        self._submissions.labels(outcome).inc()
 
     def gauge(self, name: str, help_text: str, read: Callable[[], float]) -> None:
         """Show a number that is read when the metrics are: accounts open, octets or rows of the indexes."""

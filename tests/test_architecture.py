@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "account": {"jmap", "message", "store"},
     "sync": {"account", "jmap", "message", "metrics", "upstream"},
     "methods": {"account", "jmap", "message"},
+    "outbox": {"account", "jmap", "message", "store", "upstream"},
     "push": {"account", "jmap", "metrics", "store"},
     "auth": {"store", "upstream"},
     "web": {"account", "auth", "jmap", "metrics", "push"},

@@ -1,4 +1,4 @@
-"""One JMAP account: its index, the owner task that makes every write, and its backend.
+"""One JMAP account: its index, the owner task that makes every write, the records beside it, and its backend.
 
 Rule 1: nothing changes the index but a batch, and batches are applied one after another.
 Rule 2: where it has a mirror, a batch is there before it is applied (`mirroring`); an account that can keep none is
@@ -23,15 +23,19 @@ from gateway.account.filter_sql import Found, Scope, View, compile_filter, searc
 from gateway.account.heap import trim_soon
 from gateway.account.index import Index, is_corrupt
 from gateway.account.mirroring import Mirroring
+from gateway.account.own_addresses import OwnAddresses
 from gateway.account.query import EmailQuery, QueryChanges, QueryResult, check_query, conditions_of
 from gateway.account.query_changes import evaluate_changes
 from gateway.account.records import Applied, Batch, Need, TextCriterion
 from gateway.account.results import MAX_ROWS_ON_LOOP, Listings, WalkTooLong, evaluate, is_quick, key_of, normalized
+from gateway.account.scripts import Scripts
 from gateway.account.snapshot import Snapshot
 from gateway.account.sql import load_json
+from gateway.account.submitting import Submitter
 from gateway.account.uploads import Uploads
+from gateway.account.user_records import UserRecords
 from gateway.jmap.errors import MethodError
-from gateway.store.api import Lease, Mirror, StoreError
+from gateway.store.api import Lease, Mirror, RecordStore, StoreError
 
 T = TypeVar("T")
 
@@ -61,6 +65,9 @@ class Account:
         is_personal: bool = True,
         is_read_only: bool = False,
         capabilities: dict[str, dict[str, Any]] | None = None,
+        records: RecordStore | None = None,
+        own_addresses: OwnAddresses | None = None,
+        make_scripts: Callable[[Account], Scripts] | None = None,
         mirror: Mirror | None = None,
         lease: Lease | None = None,
         lost: Callable[[], None] = lambda: None,
@@ -69,7 +76,10 @@ class Account:
         self.id, self.name, self.login = id, name, login
         self.is_personal, self.is_read_only = is_personal, is_read_only
         self.capabilities: dict[str, dict[str, Any]] = capabilities or {}
+        self.session_capabilities: dict[str, dict[str, Any]] = {}  # of its server: shown at the top of the Session
         self.uploads = uploads
+        self.own_addresses = own_addresses or OwnAddresses((login,))
+        self.submitter: Submitter | None = None  # None: nothing can be sent
         self.path = path
         self._index = Index(path, lease.token if lease is not None else None)
         self._mirroring: Mirroring | None = None
@@ -82,7 +92,9 @@ class Account:
         self._owner: asyncio.Task[None] | None = None
         self._subscribers: dict[int, Callable[[Applied], None]] = {}
         self._next_subscriber = 0
+        self.user_records = UserRecords(records, id, lambda states: self._announce(Applied(0, states)))
         self.backend: Backend = make_backend(self)
+        self.scripts: Scripts | None = make_scripts(self) if make_scripts is not None else None
 
     async def open(self) -> None:
         """Open the index; a corrupt one or one of another schema is dropped and a new one begun."""
@@ -90,11 +102,14 @@ class Account:
             await _write(self._index.open)
             if self._mirroring is not None:
                 await self._join(self._mirroring)
+            await self.user_records.open()
             self._owner = asyncio.create_task(self._write(), name=f"account {self.id}")
 
     async def aclose(self) -> None:
         """Close the backend, finish the batch under way and let go of the index."""
         await self.backend.close()
+        if self.scripts is not None:
+            await self.scripts.aclose()
         if self._owner is not None:
             self._owner.cancel()
             with suppress(asyncio.CancelledError):
@@ -105,6 +120,11 @@ class Account:
         if self._mirroring is not None:
             await self._mirroring.aclose()
         self._index.close()
+
+    async def forget(self) -> None:
+        """Close, and remove the index: nobody here may see any more what was read into it."""
+        await self.aclose()
+        self._index.drop()
 
     def release(self) -> None:
         """Let go of the idle connections to the index; they come back when needed."""
@@ -140,7 +160,7 @@ class Account:
         return await done
 
     def subscribe(self, callback: Callable[[Applied], None]) -> Callable[[], None]:
-        """Call `callback` after each batch that a client can see; return the function that ends this."""
+        """Call `callback` after each batch or write that a client can see; return the function that ends this."""
         key = self._next_subscriber
         self._next_subscriber += 1
         self._subscribers[key] = callback

@@ -105,7 +105,7 @@ def part_blob_id(email: str, section: str) -> str:
 
 
 def upload_blob_id(digest: str) -> str:
-    """Return the blob id of an upload by the SHA-256 of its octets, in hex."""
+    """Return the blob id of an upload, or of a Sieve script, by the SHA-256 of its octets, in hex."""
     return f"u_{digest}"
 
 

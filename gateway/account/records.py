@@ -29,6 +29,8 @@ class MailboxFacts:
     sort_order: int = 0
     rights: frozenset[str] = frozenset()  # names of MailboxRights that are true
     is_selectable: bool = True
+    # Whom it is shared with, by the upstream's name, and the rights (names of MailboxRights); empty where not known.
+    shares: tuple[tuple[str, tuple[str, ...]], ...] = ()
     # Counts by the upstream's own word, shown until the mailbox is indexed; None where not told.
     total_emails: int | None = None
     unread_emails: int | None = None
@@ -150,6 +152,15 @@ class EmailRow:
     preview: str | None
     has_attachment: bool | None
     structure: Part | None  # loaded only when asked for
+
+
+class EmailMarks(NamedTuple):
+    """What of an Email can change, and when it came."""
+
+    id: str
+    mailbox_ids: tuple[str, ...]
+    keywords: tuple[str, ...]  # JMAP keywords, sorted
+    received_at_s: int
 
 
 @dataclass(frozen=True, slots=True)

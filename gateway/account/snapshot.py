@@ -14,7 +14,7 @@ from typing import Any
 from gateway.account import tree
 from gateway.account.journal import Journal, StateType
 from gateway.account.pack import unpack_email
-from gateway.account.records import Changes, EmailRow, Location, MailboxRow
+from gateway.account.records import Changes, EmailMarks, EmailRow, Location, MailboxRow
 from gateway.account.sql import json_of, load_json
 
 __all__ = ["Caches", "Snapshot", "StateType"]
@@ -30,7 +30,10 @@ _WITHOUT_STRUCTURE = _EMAIL.format(structure="''", join="")
 _WITH_STRUCTURE = _EMAIL.format(
     structure="',' || coalesce(s.structure, 'null')", join="LEFT JOIN structure s ON s.email = e.num"
 )
-
+_MARKS = """
+SELECT json_group_array(json_array(e.id, e.keywords, e.received,
+  (SELECT group_concat(m.mailbox) FROM member m WHERE m.thread = e.thread AND m.email = e.num)))
+FROM json_each(?) j CROSS JOIN email e ON e.id = j.value WHERE e.is_visible"""
 
 MAX_ROWS = 2_000  # kept of an account: forty pages of a list, 4 MB at most
 
@@ -103,6 +106,20 @@ class Snapshot:
                 return {id: row for id in wanted if (row := loaded.get(id) or rows.get(id)) is not None}
             rows.update(loaded)
         return {id: rows[id] for id in wanted if id in rows}
+
+    def email_marks(self, ids: Iterable[str]) -> dict[str, EmailMarks]:
+        """Return what can change of the Emails that exist of these, by id: a fifth of the cost of `emails`."""
+        found = load_json(self.connection, _MARKS, (json_of(ids),)) or ()
+        keywordsets = self.keywordsets if found else {}
+        named = {numbers: self._named(numbers) for numbers in {values[3] for values in found}}
+        return {
+            id: EmailMarks(id, named[mailboxes], keywordsets[keywords], received)
+            for id, keywords, received, mailboxes in found
+        }
+
+    def _named(self, numbers: str) -> tuple[str, ...]:
+        """Return the ids of mailboxes by their internal keys, "1,7"."""
+        return tuple([self.mailbox_ids[int(number)] for number in numbers.split(",")])
 
     def _load_emails(self, ids: Sequence[str], *, with_structure: bool) -> dict[str, EmailRow]:
         text = _WITH_STRUCTURE if with_structure else _WITHOUT_STRUCTURE

@@ -108,6 +108,35 @@ def check_directory(value: Any) -> Path:
     return path
 
 
+def check_own_address(value: Any) -> str:
+    """An address, or a template of one, that a login may send from."""
+    text = check_text(value)
+    rest = re.sub(r"\{(?:login|user|domain)\}", "x", text)
+    if not re.fullmatch(r"\*|\*@[^\s@<>{}]+|[^\s@<>{}*]+(@[^\s@<>{}]+)?", rest):
+        fix = 'write "{login}", "{user}@example.com", "*@example.com" for a domain, or "*" for any address'
+        raise Wrong(f"{value!r} is no address", fix)
+    return text
+
+
+def check_aliases(value: Any) -> Mapping[str, tuple[str, ...]]:
+    """Read a file of lines "LOGIN: ADDRESS ADDRESS"; "#" begins a comment."""
+    path = check_file(value)
+    found: dict[str, tuple[str, ...]] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        text = line.partition("#")[0].strip()
+        if not text:
+            continue
+        login, colon, addresses = text.partition(":")
+        if not colon or not login.strip():
+            raise Wrong(
+                f"line {number} of {str(path)!r} is not LOGIN: ADDRESS ADDRESS", "see aliases_file in the example"
+            )
+        checked = tuple(check_own_address(address.strip(",")) for address in addresses.split())
+        key = login.strip().casefold()
+        found[key] = (*found.get(key, ()), *checked)
+    return found
+
+
 def check_contact(value: Any) -> str:
     text = check_text(value)
     if not text.startswith(("mailto:", "https://")) or " " in text:
@@ -199,6 +228,7 @@ _SCHEMES: Mapping[str, tuple[int, Security]] = {
     "submissions": (465, "tls"),
     "submission": (587, "starttls"),
     "sieve": (4190, "starttls"),
+    "sieves": (4190, "tls"),  # no registered scheme; some hosts speak TLS from the start
 }
 
 

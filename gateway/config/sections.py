@@ -17,6 +17,7 @@ from gateway.config.checks import (
     Listen,
     Network,
     check_address,
+    check_aliases,
     check_contact,
     check_directory,
     check_domain,
@@ -28,6 +29,7 @@ from gateway.config.checks import (
     check_number,
     check_one_of,
     check_origin,
+    check_own_address,
     check_public_url,
     check_secret,
     check_size,
@@ -115,7 +117,11 @@ class Upstream:
     domains: tuple[str, ...] = _key(check_many(check_domain), ("*",))
     imap: Address = _key(check_address("imaps", "imap"), fix='write imap = "imaps://imap.example.com"')
     smtp: Address | None = _key(check_address("submissions", "submission"), None)
-    sieve: Address | None = _key(check_address("sieve"), None)
+    # Whom a login may send as: templates with {login}, {user}, {domain}, and what is listed for it.
+    address: str = _key(check_own_address, "{login}")
+    aliases: tuple[str, ...] = _key(check_many(check_own_address), ())
+    aliases_file: Mapping[str, tuple[str, ...]] | None = _key(check_aliases, None)
+    sieve: Address | None = _key(check_address("sieve", "sieves"), None)
     tls: str = _key(check_one_of("verify", "none"), "verify")
     ca_file: Path | None = _key(check_file, None)
     # password: the client's own; oauth: its token; master: its own to prove itself, the master login for the work
@@ -126,6 +132,7 @@ class Upstream:
     max_connections: int = _key(check_number(1, 100), 4)  # per account
     logins_per_second: float = _key(check_number(0.1, 1000, whole=False), 10.0)  # for the whole host
     max_staleness_s: float = _key(check_number(0, 3600, whole=False), 5.0)
+    shared_accounts: bool = _key(check_truth, True)  # what others share becomes accounts of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

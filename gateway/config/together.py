@@ -92,6 +92,11 @@ def _upstream(upstream: Upstream, warnings: list[str]) -> Iterator[Found]:
     if upstream.auth != "oauth" and upstream.oauth_userinfo_url:
         fix = 'write auth = "oauth" or leave it away'
         yield f"{key}.oauth_userinfo_url", f'means nothing: auth is "{upstream.auth}"', fix
+    if upstream.smtp is not None and "*" in upstream.domains and upstream.address == "{login}":
+        warnings.append(
+            f'{key}.address is "{{login}}", and {key}.domains has "*": a login without a domain sends as such; '
+            'write address = "{user}@example.com"'
+        )
     if upstream.tls == "none" and upstream.ca_file:
         yield f"{key}.ca_file", 'means nothing: tls is "none"', "leave one of the two away"
     for name, address in {"imap": upstream.imap, "smtp": upstream.smtp}.items():

@@ -1,12 +1,12 @@
 """Capability URIs and the objects that stand behind them in the Session (RFC 8620 section 2, RFC 8621 section 1.3,
-RFC 9404 section 3).
+RFC 9404 section 3, RFC 9661 section 1.2).
 
 Rule 1: what is advertised is what is enforced; a field of a capability's specification is never left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.jmap.limits import Limits
@@ -22,6 +22,7 @@ BLOB: Final = "urn:ietf:params:jmap:blob"  # RFC 9404
 QUOTA: Final = "urn:ietf:params:jmap:quota"  # RFC 9425
 SIEVE: Final = "urn:ietf:params:jmap:sieve"  # RFC 9661
 PRINCIPALS: Final = "urn:ietf:params:jmap:principals"  # RFC 9670
+MAIL_SHARE: Final = "urn:ietf:params:jmap:mail:share"  # draft-ietf-jmap-mail-sharing-00
 PRINCIPALS_OWNER: Final = "urn:ietf:params:jmap:principals:owner"  # RFC 9670
 WEBPUSH_VAPID: Final = "urn:ietf:params:jmap:webpush-vapid"  # RFC 9749
 
@@ -34,6 +35,10 @@ MAX_SIZE_ATTACHMENTS: Final = 36_000_000
 # Of one creation in a Blob/upload. RFC 9404 section 4.1 asks for at least 64; a document edited in a hundred places
 # has two hundred.
 MAX_DATA_SOURCES: Final = 256
+# RFC 9661 section 1.2.1 asks for no less; the upstream has the last word about a name.
+MAX_SIZE_SCRIPT_NAME: Final = 512
+# What Pigeonhole takes by default, and what is read of a blob to make a script of it; the upstream may take less.
+MAX_SIZE_SCRIPT: Final = 1 << 20
 BLOB_DIGESTS: Final = ("sha-256", "sha")  # the preferred one first
 BLOB_TYPE_NAMES: Final = ("Mailbox", "Thread", "Email")  # what Blob/lookup finds
 
@@ -51,6 +56,13 @@ def blob_account_capability(limits: Limits) -> dict[str, Any]:
         "supportedTypeNames": list(BLOB_TYPE_NAMES),
         "supportedDigestAlgorithms": list(BLOB_DIGESTS),
     }
+
+
+def submission_account_capability(max_delayed_send_s: int, extensions: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Return the object of `urn:ietf:params:jmap:submission` in an account's accountCapabilities (RFC 8621 section
+    1.3.2).
+    """
+    return {"maxDelayedSend": max_delayed_send_s, "submissionExtensions": dict(extensions)}
 
 
 def mail_account_capability(
@@ -75,4 +87,26 @@ def mail_account_capability(
         "maxSizeAttachmentsPerEmail": max_size_attachments,
         "emailQuerySortOptions": sorted(email_sort_options),
         "mayCreateTopLevelMailbox": may_create_top_level_mailbox,
+    }
+
+
+def sieve_account_capability(
+    *,
+    extensions: Sequence[str],
+    notification_methods: Sequence[str] | None,
+    external_lists: Sequence[str] | None,
+    max_redirects: int | None,
+) -> dict[str, Any]:
+    """Return the object of `urn:ietf:params:jmap:sieve` in an account's accountCapabilities (RFC 9661 section 1.2.1).
+
+    How many scripts there may be, no ManageSieve server tells beforehand.
+    """
+    return {
+        "maxSizeScriptName": MAX_SIZE_SCRIPT_NAME,
+        "maxSizeScript": MAX_SIZE_SCRIPT,
+        "maxNumberScripts": None,
+        "maxNumberRedirects": max_redirects,
+        "sieveExtensions": list(extensions),
+        "notificationMethods": None if notification_methods is None else list(notification_methods),
+        "externalLists": None if external_lists is None else list(external_lists),
     }

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import orjson
 
-from gateway.jmap.capability import CORE, core_capability
+from gateway.jmap.capability import CORE, PRINCIPALS_OWNER, core_capability
 from gateway.jmap.limits import Limits
 
 STATE_OCTETS: Final = 8  # a preferably short string; it tells versions of one Session apart, and is no secret
@@ -57,6 +57,8 @@ class DescribesAccount(Protocol):
     def is_read_only(self) -> bool: ...
     @property
     def capabilities(self) -> Mapping[str, Mapping[str, Any]]: ...
+    @property
+    def session_capabilities(self) -> Mapping[str, Mapping[str, Any]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class AccountInfo:
     is_personal: bool = True
     is_read_only: bool = False
     capabilities: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    session_capabilities: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def session_object(
@@ -79,19 +82,23 @@ def session_object(
 ) -> dict[str, Any]:
     """Return the Session of a login.
 
-    The capabilities are the core one, an empty object for each an account has, and the `extra_capabilities`, whose
-    objects are shown (WebSocket's has the URL). The ticket is appended to eventSourceUrl after the state is taken:
-    it is new each time, and the Session is not.
+    The capabilities are the core one, for each that an account has the object that it gives or an empty one, and the
+    `extra_capabilities`, whose objects are shown (WebSocket's has the URL). The ticket is appended to eventSourceUrl
+    after the state is taken: it is new each time, and the Session is not.
     """
     accounts = list(accounts)
     # One URI each, in a set order: the order is part of what the state is a hash of.
-    offered = sorted({uri for account in accounts for uri in account.capabilities if uri != CORE})
+    offered = sorted(
+        {uri for account in accounts for uri in account.capabilities if uri not in (CORE, PRINCIPALS_OWNER)}
+    )
     capabilities: dict[str, Any] = {CORE: core_capability(limits)}
     capabilities.update({uri: {} for uri in offered})
+    for account in accounts:
+        capabilities.update(account.session_capabilities)
     capabilities.update(extra_capabilities or {})
     session: dict[str, Any] = {
         "capabilities": capabilities,
-        "accounts": {account.id: _account_object(account) for account in accounts},
+        "accounts": {account.id: account_object(account) for account in accounts},
         "primaryAccounts": _primary_accounts(accounts, offered),
         "username": login,
         "apiUrl": urls.api,
@@ -112,7 +119,8 @@ def session_state(session: Mapping[str, Any]) -> str:
     return state
 
 
-def _account_object(account: DescribesAccount) -> dict[str, Any]:
+def account_object(account: DescribesAccount) -> dict[str, Any]:
+    """Return the Account object of the Session, and of a Principal (RFC 9670 section 2)."""
     return {
         "name": account.name,
         "isPersonal": account.is_personal,

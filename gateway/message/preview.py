@@ -44,6 +44,14 @@ def preview(text: str, *, is_html: bool) -> str:
     return _cut(shown)
 
 
+def html_text(html: str) -> str:
+    """Return what HTML says as plain text, in lines."""
+    try:
+        return str(extract_plain_text(html, preserve_formatting=True, alt_texts=True, skip_elements=_HIDDEN))
+    except (ValueError, RuntimeError):
+        return re.sub(r"<[^<>]*+>", " ", html)
+
+
 def _from_html(text: str, skipped: list[str]) -> str:
     try:
         return str(extract_plain_text(text, preserve_formatting=False, alt_texts=False, skip_elements=skipped))

@@ -22,13 +22,20 @@ from gateway.methods import (
     email_parse,
     email_query,
     email_set,
+    email_submission_set,
+    identity,
     mailbox,
     mailbox_set,
+    mdn_send,
+    principal,
+    quota,
     search_snippet,
+    sieve_script,
     standard,
     standard_copy,
     standard_set,
     thread,
+    vacation_response,
 )
 
 
@@ -49,7 +56,14 @@ def register(registry: Registry) -> None:
     registry.add("Email/import", EMAIL.capability, email_import.import_emails)
     registry.add("Email/parse", EMAIL.capability, email_parse.parse)
     registry.add("SearchSnippet/get", SEARCH_SNIPPET.capability, search_snippet.get)
+    quota.register(registry)
+    mdn_send.register(registry)
+    principal.register(registry)
+    identity.register(registry)
+    email_submission_set.register(registry)
     registry.add("Blob/copy", CORE, blob_copy.copy)
     registry.add("Blob/upload", BLOB, blob_upload.upload)
     registry.add("Blob/get", BLOB, blob_get.get)
     registry.add("Blob/lookup", BLOB, blob_lookup.lookup)
+    sieve_script.register(registry)
+    vacation_response.register(registry)

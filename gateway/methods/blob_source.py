@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from gateway.account.account import Account
 from gateway.account.backend import WHOLE, SectionVanished
 from gateway.account.ids import BlobRef, parse_blob_id
+from gateway.account.scripts import SCRIPT
 from gateway.message.parse import ParsedMessage, parse_message
 from gateway.message.part import Part
 from gateway.message.transfer import decode_transfer, decoder
@@ -147,12 +148,29 @@ async def _find(account: Account, blob_id: str, *, depth: int) -> FoundBlob:
 async def _find_upload(account: Account, blob_id: str, ref: BlobRef) -> FoundBlob:
     upload = await account.uploads.open(account.id, ref.digest)
     if upload is None:
-        raise BlobNotFound(blob_id)
+        return await _find_script(account, blob_id, ref)
 
     def chunks(offset_octets: int) -> AsyncGenerator[bytes, None]:
         return _stream(upload.chunks(offset_octets), "binary", blob_id)
 
     return FoundBlob(blob_id, chunks, True, upload.size_octets, upload.type)
+
+
+async def _find_script(account: Account, blob_id: str, ref: BlobRef) -> FoundBlob:
+    """Find what was an upload, or looks like one, as the content of a SieveScript (RFC 9661 section 2.2)."""
+    # What no script was ever known to hold is not asked of a server, which may be away.
+    known = (await account.user_records.look(SCRIPT, None)).by_id if account.scripts is not None else {}
+    if account.scripts is None or all(record["digest"] != ref.digest for record in known.values()):
+        raise BlobNotFound(blob_id)
+    if (content := await account.scripts.content(ref.digest)) is None:
+        raise BlobNotFound(blob_id)
+    octets = content
+
+    async def chunks(offset_octets: int) -> AsyncGenerator[bytes, None]:
+        yield b""
+        yield octets[offset_octets:]
+
+    return FoundBlob(blob_id, chunks, True, len(octets), "application/sieve")
 
 
 async def _find_nested(account: Account, blob_id: str, ref: BlobRef, depth: int) -> FoundBlob:

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from gateway.account.account import Account
 from gateway.account.backend import WHOLE, SectionVanished
-from gateway.account.records import EmailRow
+from gateway.account.records import EmailMarks
 from gateway.jmap.errors import SetError
 from gateway.jmap.method import Arguments
 from gateway.message.measure import measure
@@ -23,17 +23,17 @@ class EmailCopies:
         self._account, self._from = call.account, from_account
         self._mailboxes = Mailboxes(call.account)
 
-    def check_copy(self, copy: Copy[EmailRow]) -> Faults:
+    def check_copy(self, copy: Copy[EmailMarks]) -> Faults:
         if "mailboxIds" not in copy.properties:
             # The original's are of another account.
             return {"mailboxIds": "is required"}
         return self._mailboxes.check_new(copy.properties["mailboxIds"], _keywords(copy))
 
-    async def copy(self, copies: Sequence[Copy[EmailRow]]) -> Mapping[str, Arguments | SetError]:
+    async def copy(self, copies: Sequence[Copy[EmailMarks]]) -> Mapping[str, Arguments | SetError]:
         attempts = Attempts()
         return {copy.creation_id: await attempts.one(self._copy(copy)) for copy in copies}
 
-    async def _copy(self, copy: Copy[EmailRow]) -> Arguments:
+    async def _copy(self, copy: Copy[EmailMarks]) -> Arguments:
         try:
             message = await measure(_octets_of(self._from, copy.original_id))
         except SectionVanished:
@@ -46,7 +46,7 @@ class EmailCopies:
             raise SetError("notFound", "the original is gone") from None
 
 
-def _keywords(copy: Copy[EmailRow]) -> Sequence[str]:
+def _keywords(copy: Copy[EmailMarks]) -> Sequence[str]:
     return tuple(copy.properties.get("keywords", copy.original.keywords))
 
 

@@ -53,7 +53,7 @@ async def import_emails(context: Context, arguments: Arguments) -> Arguments:
     check_writable(account)
     await account.fresh(KNOWN)
     old_state = _state(account)
-    check_state(checked["ifInState"], old_state)
+    check_state(checked["ifInState"], old_state, account, EMAIL.name)
     await prepare_blobs(account, [resolve_id(context, id) for id in _blob_ids(emails)], sizes=False)
     mailboxes, attempts, outcomes = Mailboxes(account), Attempts(), Outcomes()
     for key, given in emails.items():

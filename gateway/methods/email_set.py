@@ -7,16 +7,18 @@ Rule 3: a message is put together and measured whole before the first octet goes
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from gateway.account.account import Account
 from gateway.account.backend import EmailChange
-from gateway.account.records import EmailRow
+from gateway.account.records import Changes, EmailMarks
+from gateway.account.snapshot import Snapshot
 from gateway.jmap.arguments import Argument
 from gateway.jmap.capability import MAIL
+from gateway.jmap.declare import DataType
 from gateway.jmap.errors import MethodError, SetError
 from gateway.jmap.method import Arguments
 from gateway.jmap.objects.email import EMAIL
@@ -29,27 +31,63 @@ from gateway.methods.creations import Creation, Faults
 from gateway.methods.email_copy import EmailCopies
 from gateway.methods.email_create import Draft, read_draft
 from gateway.methods.email_create_part import PartPlan
-from gateway.methods.email_rows import load_rows
-from gateway.methods.email_shape import EMAIL_GETTERS
 from gateway.methods.email_store import Mailboxes, new_email, store
-from gateway.methods.reach import KNOWN
+from gateway.methods.reach import EVERYTHING, KNOWN, is_complete
 from gateway.methods.standard_set import Attempts, Call, Update
 
+MAX_DIFFERENCES = 256  # remembered: a thousand Emails have a handful of combinations between them
 
-class EmailSetSource(email.EmailSource):
+
+class MarksView:
+    """What can change of the Emails of one snapshot."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._known: dict[str, EmailMarks] = {}
+
+    @property
+    def state(self) -> str:
+        return self._snapshot.state("Email")
+
+    def has(self, ids: Sequence[str]) -> bool:
+        """Tell whether all of these are there, and remember them."""
+        self._known = self._snapshot.email_marks(ids)
+        return len(self._known) == len(ids)
+
+    def records(self, ids: Sequence[str] | None, *, at_most: int) -> Mapping[str, EmailMarks]:
+        if ids is None:
+            return self._snapshot.email_marks(self._snapshot.email_ids(at_most + 1))
+        if self._known.keys() != set(ids):
+            self._known = self._snapshot.email_marks(ids)
+        return self._known
+
+    def changes(self, since: str, *, at_most: int) -> Changes:
+        return self._snapshot.changes("Email", since, at_most)
+
+
+class EmailSetSource:
     """Emails for the standard /set and /copy."""
 
-    getters = EMAIL_GETTERS
+    data_type: DataType = EMAIL
+    tells_updated_properties = False
+    getters: Mapping[str, Callable[[EmailMarks], Any]] = {
+        "mailboxIds": lambda marks: dict.fromkeys(marks.mailbox_ids, True),
+        "keywords": lambda marks: dict.fromkeys(marks.keywords, True),
+    }
     set_arguments: Mapping[str, Argument] = {}
     copy_properties = frozenset({"mailboxIds", "keywords", "receivedAt"})
 
     @asynccontextmanager
-    async def look(self, account: Account, ids: Sequence[str] | None = ()) -> AsyncIterator[email.EmailView]:
+    async def look(self, account: Account, ids: Sequence[str] | None = ()) -> AsyncIterator[MarksView]:
         await account.fresh(KNOWN)
-        if ids:
-            await load_rows(account, ids)  # wherever they may be
         with account.snapshot() as snapshot:
-            yield email.EmailView(snapshot)
+            view = MarksView(snapshot)
+            if not ids or view.has(ids) or is_complete(snapshot):
+                yield view
+                return
+        await account.fresh(EVERYTHING)  # they may be in a mailbox that nobody has asked for yet
+        with account.snapshot() as snapshot:
+            yield MarksView(snapshot)
 
     async def state(self, account: Account) -> str:
         with account.snapshot() as snapshot:
@@ -70,7 +108,7 @@ class EmailWrites:
         self._mailboxes = Mailboxes(call.account)
         self._drafts: dict[str, Draft] = {}
 
-    async def current(self, record: EmailRow, names: Collection[str]) -> Mapping[str, Any]:
+    async def current(self, record: EmailMarks, names: Collection[str]) -> Mapping[str, Any]:
         """Show the header and body properties of one Email as a /get does."""
         known = [name for name in names if name.startswith("header:") or name in EMAIL.properties]
         arguments = {"accountId": self._account.id, "ids": [record.id], "properties": known}
@@ -130,7 +168,10 @@ class EmailWrites:
 
     # ------------------------------------------------------------ update, destroy
 
-    def check_update(self, update: Update[EmailRow]) -> Faults:
+    def alike(self, record: EmailMarks) -> Hashable:
+        return record.keywords, record.mailbox_ids
+
+    def check_update(self, update: Update[EmailMarks]) -> Faults:
         change, mailboxes = _difference(update), self._mailboxes
         now = frozenset(update.record.mailbox_ids)
         self._mailboxes.check_keywords(update.changes.get("keywords", ()))
@@ -141,10 +182,10 @@ class EmailWrites:
         mailboxes.need_for_keywords(change.add_keywords | change.remove_keywords, now | change.add_mailboxes)
         return {}
 
-    async def update(self, updates: Sequence[Update[EmailRow]]) -> Mapping[str, Arguments | SetError | None]:
+    async def update(self, updates: Sequence[Update[EmailMarks]]) -> Mapping[str, Arguments | SetError | None]:
         return await self._account.backend.change_emails([_difference(update) for update in updates])
 
-    async def destroy(self, records: Mapping[str, EmailRow]) -> Mapping[str, SetError]:
+    async def destroy(self, records: Mapping[str, EmailMarks]) -> Mapping[str, SetError]:
         failed: dict[str, SetError] = {}
         changes: list[EmailChange] = []
         for id, row in records.items():
@@ -157,18 +198,23 @@ class EmailWrites:
         return {**failed, **(await self._account.backend.change_emails(changes) if changes else {})}
 
 
-def _difference(update: Update[EmailRow]) -> EmailChange:
-    row, changes = update.record, update.changes
-    keywords, mailboxes = frozenset(row.keywords), frozenset(row.mailbox_ids)
-    new_keywords = frozenset(changes.get("keywords", keywords))
-    new_mailboxes = frozenset(changes.get("mailboxIds", mailboxes))
+def _difference(update: Update[EmailMarks]) -> EmailChange:
+    marks, changes = update.record, update.changes
+    add_keywords, remove_keywords = _apart(marks.keywords, tuple(changes.get("keywords", marks.keywords)))
+    add_mailboxes, remove_mailboxes = _apart(marks.mailbox_ids, tuple(changes.get("mailboxIds", marks.mailbox_ids)))
     return EmailChange(
-        email_id=row.id,
-        add_keywords=new_keywords - keywords,
-        remove_keywords=keywords - new_keywords,
-        add_mailboxes=new_mailboxes - mailboxes,
-        remove_mailboxes=mailboxes - new_mailboxes,
+        email_id=marks.id,
+        add_keywords=add_keywords,
+        remove_keywords=remove_keywords,
+        add_mailboxes=add_mailboxes,
+        remove_mailboxes=remove_mailboxes,
     )
+
+
+@lru_cache(MAX_DIFFERENCES)
+def _apart(now: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return what comes and what goes."""
+    return frozenset(wanted).difference(now), frozenset(now).difference(wanted)
 
 
 def _part(plan: PartPlan, blobs: Mapping[str, FoundBlob]) -> NewPart:

@@ -86,7 +86,7 @@ async def copy_records(source: CopySource[R], context: Context, arguments: Argum
     check_writable(account)
     async with source.look(account) as view:
         old_state = view.state
-    check_state(checked["ifInState"], old_state)
+    check_state(checked["ifInState"], old_state, account, source.data_type.name)
     outcomes, originals = await _copy(source, Call(context, account, checked), origin)
     response: Arguments = {
         "fromAccountId": origin.id,

@@ -11,11 +11,13 @@ Rule 4: `oldState` is of the look that the updates were checked against, `newSta
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from gateway.account.account import Account
+from gateway.account.journal import STATE_TYPES
+from gateway.account.unchanged import holds
 from gateway.jmap import types
 from gateway.jmap.arguments import Argument, check_arguments
 from gateway.jmap.declare import DataType
@@ -36,6 +38,7 @@ from gateway.methods.patch import Patch
 from gateway.methods.standard import Source, account_of
 
 R = TypeVar("R")
+R_contra = TypeVar("R_contra", contravariant=True)
 T = TypeVar("T")
 K = TypeVar("K")
 
@@ -91,6 +94,14 @@ class Writes(Protocol[R]):
         """Return by id what could not be destroyed."""
 
 
+@runtime_checkable
+class TellsAlike(Protocol[R_contra]):
+    """Writes of a type whose records come by the thousand and have a handful of values between them."""
+
+    def alike(self, record: R_contra) -> Hashable:
+        """Return what two records share to which the same patch does the same, as far as getters show them."""
+
+
 class SetSource(Source[R], Protocol[R]):
     """Where the records of a type come from (`Source`), and how they are written."""
 
@@ -126,10 +137,18 @@ def check_writable(account: Account) -> None:
         raise MethodError("accountReadOnly")
 
 
-def check_state(asked: str | None, state: str) -> None:
-    """Refuse a call whose `ifInState` is of another time."""
-    if asked is not None and asked != state:
-        raise MethodError("stateMismatch")
+def check_state(asked: str | None, state: str, account: Account | None = None, type: str = "") -> None:
+    """Refuse a call whose `ifInState` is of another time.
+
+    With `account`, for a `type` that is in its index: not for what a first indexing has found since.
+    """
+    if asked is None or asked == state:
+        return
+    if account is not None and type in STATE_TYPES:
+        with account.snapshot() as snapshot:
+            if holds(snapshot, type, asked):
+                return
+    raise MethodError("stateMismatch")
 
 
 class Attempts:
@@ -191,6 +210,7 @@ class _Setting(Generic[R]):
         self._source, self._call = source, call
         self._type: DataType = source.data_type
         self._writes = source.writes(call)
+        self._alike = self._writes.alike if isinstance(self._writes, TellsAlike) else None
         self._attempts = Attempts()
         self._created, self._updated, self._destroyed = Outcomes(), Outcomes(), Outcomes()
         self._records: dict[str, R] = {}
@@ -200,7 +220,7 @@ class _Setting(Generic[R]):
         updates: Mapping[str, Any] = call.arguments["update"] or {}
         destroys: Sequence[str] = list(dict.fromkeys(call.arguments["destroy"] or ()))
         old_state = await self._look([self._id(id) for id in (*updates, *destroys)])
-        check_state(call.arguments["ifInState"], old_state)
+        check_state(call.arguments["ifInState"], old_state, call.account, self._type.name)
         await self._create(call.arguments["create"] or {})
         # Records created a moment ago, by this call, may be named as well.
         if fresh := [id for key in (*updates, *destroys) if (id := self._id(key)) not in self._records and id != key]:
@@ -281,6 +301,7 @@ class _Setting(Generic[R]):
 
     async def _update(self, patches: Mapping[str, Any], doomed: Collection[str]) -> None:
         updates: dict[str, Update[R]] = {}
+        seen: dict[Hashable, Update[R]] = {}
         for key, patch in patches.items():
             id = self._id(key)
             try:
@@ -290,7 +311,7 @@ class _Setting(Generic[R]):
                     raise SetError("notFound")
                 if id in doomed:
                     raise SetError("willDestroy")
-                update = await self._patched(id, self._records[id], patch)
+                update = await self._update_of(id, self._records[id], patch, seen)
             except SetError as error:
                 self._updated.add(id, error)
             else:
@@ -303,6 +324,20 @@ class _Setting(Generic[R]):
         answers = await self._attempts.many(updates, self._writes.update(list(updates.values())))
         for id in updates:
             self._updated.add(id, answers.get(id))
+
+    async def _update_of(
+        self, id: str, record: R, given: Mapping[str, Any], seen: dict[Hashable, Update[R]]
+    ) -> Update[R]:
+        """Return what a PatchObject asks for. A thousand Emails that are marked as read get one answer, or few."""
+        if self._alike is None or any(type(value) in (dict, list) for value in given.values()):
+            return await self._patched(id, record, given)
+        key = (self._alike(record), *[(name, type(value), value) for name, value in given.items()])
+        if (known := seen.get(key)) is not None:
+            return Update(id, record, known.changes)
+        update = await self._patched(id, record, given)
+        if all(name.partition("/")[0] in self._source.getters for name in given):
+            seen[key] = update
+        return update
 
     async def _patched(self, id: str, record: R, given: Mapping[str, Any]) -> Update[R]:
         """Return what a PatchObject asks for; raise `invalidPatch`, `invalidProperties`."""

@@ -10,7 +10,7 @@ Rule 4: everything runs on the event loop: between a state and its position (`pu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 
 from gateway.account.account import Account
@@ -18,7 +18,6 @@ from gateway.account.records import Applied
 from gateway.push.position import digest, digests, position
 
 Changed = dict[str, dict[str, str]]  # account id -> type -> state: the `changed` of a StateChange
-MoreStates = Callable[[str], Mapping[str, str]]  # account id -> states of the types that are not in the index
 
 # Between two tellings of one listener: a first indexing makes a batch every few milliseconds. The first goes at once.
 SPACING_S = 0.05
@@ -29,11 +28,10 @@ class Ended(Exception):
 
 
 class Bus:
-    """One for the gateway. `more_states` tells the types that are kept elsewhere; `publish` when they change."""
+    """One for the gateway. It hears of an account's index and records by itself; `publish` tells of anything else."""
 
-    def __init__(self, more_states: MoreStates | None = None) -> None:
+    def __init__(self) -> None:
         self._feeds: dict[str, _Feed] = {}
-        self._more_states: MoreStates = more_states or (lambda _account_id: {})
 
     def listen(
         self, accounts: Mapping[str, Account], types: frozenset[str] | None = None, *, since: str = ""
@@ -54,6 +52,12 @@ class Bus:
         """Tell whether anybody listens to this account: it must stay open then."""
         return account_id in self._feeds
 
+    def regroup(self, account_id: str, accounts: Mapping[str, Account]) -> None:
+        """Let whoever listens to this account hear of these from now on, and of no others."""
+        feed = self._feeds.get(account_id)
+        for listener in list(feed.listeners) if feed is not None else ():
+            listener._regroup(accounts)
+
     def end(self, account_id: str) -> None:
         """End every listener that hears of this account."""
         feed = self._feeds.get(account_id)
@@ -70,7 +74,7 @@ class Bus:
             told = feed.listeners if feed is not None else set[Listener]()
             if feed is not None:
                 feed.stop()
-            feed = self._feeds[account.id] = _Feed(account, told, self._more_states(account.id))
+            feed = self._feeds[account.id] = _Feed(account, told)
             for other in told:
                 other._feeds[account.id] = feed
         feed.listeners.add(listener)
@@ -88,12 +92,12 @@ class _Feed:
 
     __slots__ = ("_stops", "account", "digests", "listeners", "states")
 
-    def __init__(self, account: Account, listeners: set[Listener], more: Mapping[str, str]) -> None:
+    def __init__(self, account: Account, listeners: set[Listener]) -> None:
         self.account, self.listeners = account, listeners
         self._stops = (account.subscribe(self._applied), account.backend.watch())
         with account.snapshot() as snapshot:
             states: dict[str, str] = {type: snapshot.state(type) for type in snapshot.journal.seqs}
-        self.states = states | dict(more)
+        self.states = states | dict(account.user_records.states)
         self.digests = {type: digest(account.id, type, state) for type, state in self.states.items()}
 
     def stop(self) -> None:
@@ -193,6 +197,16 @@ class Listener:
         """Wake whoever waits with `Ended`, now and from now on."""
         self.is_ended = True
         self._wake()
+
+    def _regroup(self, accounts: Mapping[str, Account]) -> None:
+        """Hear of these accounts; one that is new is told whole, so that its client comes to know of it."""
+        for id in self._feeds.keys() - accounts.keys():
+            self._bus._leave(self._feeds.pop(id), self)
+            self._pending.pop(id, None)
+        for id, account in accounts.items():
+            if id not in self._feeds:
+                feed = self._feeds[id] = self._bus._enter(account, self)
+                self._tell(id, feed.states)
 
     async def _wait(self, seconds: float | None) -> None:
         """Wait until told or ended, or only until the time has passed."""

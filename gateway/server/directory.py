@@ -9,20 +9,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.account.account import Account
+from gateway.account.index import Index
+from gateway.account.scripts import Scripts
 from gateway.account.sort_orders import SortOrders
 from gateway.account.uploads import Uploads
 from gateway.auth.caller import Caller
 from gateway.jmap.capability import BLOB, MAIL, blob_account_capability, mail_account_capability
 from gateway.jmap.limits import Limits
 from gateway.jmap.objects.email import EMAIL
-from gateway.server.upstreams import Provider
+from gateway.server.offers import LOOK_S, Offers
+from gateway.server.sieve import advertise
+from gateway.server.upstreams import Provider, own_addresses
+from gateway.store.api import RecordStore
 from gateway.sync.imap_backend import ImapBackend
 from gateway.sync.link import Meter
+from gateway.sync.scope import PERSONAL, Scope
+from gateway.sync.sieve.scripts import SieveScripts
+from gateway.upstream.imap import Pool
 
 DEFAULT_LIMITS = Limits()
 IDLE_S = 1800.0  # without a request: longer than a mail client waits between two looks
@@ -34,16 +42,27 @@ LOOK_ROUND_S = 30.0
 class _Entry:
     caller: Caller  # as it came last
     used_at_s: float
-    opening: asyncio.Task[Mapping[str, Account]] = field(init=False)
-    accounts: Mapping[str, Account] | None = None
+    opening: asyncio.Task[Account] = field(init=False)
+    own: Account | None = None
+    offers: Offers | None = None  # set with the account that is the login's own
+    stops: list[Callable[[], None]] = field(default_factory=list)  # called when it is closed
     is_released: bool = False
+
+    @property
+    def accounts(self) -> dict[str, Account]:
+        """The accounts that are open: the login's own first."""
+        if self.own is None:
+            return {}
+        return {self.own.id: self.own, **(self.offers.shared if self.offers is not None else {})}
 
 
 class Directory:
     """Opens and closes accounts.
 
-    `refused` is called with an account id when its credentials were refused upstream, `brought` with a caller whose
-    credentials are new here. An account for which `is_needed` is not closed.
+    `attach` adds to an account that was opened what is not of IMAP, `detach` ends it. `refused` is called with an
+    account id when its credentials were refused upstream, `brought` with a caller whose credentials are new here. An
+    account for which `is_needed` is not closed.
+    `regrouped` is called with a login's account id and all its accounts when some of others have come or gone.
     """
 
     def __init__(
@@ -53,16 +72,21 @@ class Directory:
         providers: Mapping[str, Provider],
         uploads: Uploads,
         sort_orders: SortOrders,
+        records: RecordStore | None = None,
         limits: Limits = DEFAULT_LIMITS,
         meter: Meter | None = None,
         refused: Callable[[str], None] = lambda _account_id: None,
         brought: Callable[[Caller], None] = lambda _caller: None,
         is_needed: Callable[[str], bool] = lambda _account_id: False,
+        attach: Callable[[Account, Caller], Awaitable[None]] | None = None,
+        detach: Callable[[Account], Awaitable[None]] | None = None,
+        regrouped: Callable[[str, Mapping[str, Account]], None] = lambda _account_id, _accounts: None,
     ) -> None:
         self._directory = data_dir / "accounts"
         self._providers, self._uploads, self._meter = providers, uploads, meter
         self._refused, self._brought, self._is_needed = refused, brought, is_needed
-        self._sort_orders, self._limits = sort_orders, limits
+        self._attach, self._detach, self._regrouped = attach, detach, regrouped
+        self._sort_orders, self._records, self._limits = sort_orders, records, limits
         self._entries: dict[str, _Entry] = {}
 
     async def accounts_of(self, caller: Caller) -> Mapping[str, Account]:
@@ -76,13 +100,15 @@ class Directory:
         elif entry.caller is not caller and entry.caller.credentials != caller.credentials:
             self._brought(caller)
         entry.caller, entry.used_at_s, entry.is_released = caller, time.monotonic(), False
-        if entry.accounts is None:
+        if entry.own is None:
             try:
-                entry.accounts = await asyncio.shield(entry.opening)
+                entry.own = await asyncio.shield(entry.opening)
             except BaseException:
                 if entry.opening.done() and self._entries.get(caller.account_id) is entry:
                     del self._entries[caller.account_id]
                 raise
+        if entry.offers is not None:
+            await entry.offers.learn()
         return entry.accounts
 
     async def opened(self, account_id: str) -> Mapping[str, Account] | None:
@@ -95,9 +121,14 @@ class Directory:
         entry = self._entries.get(account_id)
         return entry.caller if entry is not None else None
 
+    def account_of(self, account_id: str) -> Account | None:
+        """Return an account if it is open."""
+        entry = self._entries.get(account_id)
+        return entry.accounts.get(account_id) if entry is not None else None
+
     def accounts(self) -> list[Account]:
         """Return every account that is open."""
-        return [account for entry in self._entries.values() for account in (entry.accounts or {}).values()]
+        return [account for entry in self._entries.values() for account in entry.accounts.values()]
 
     async def close_idle(self) -> None:
         """Close what nobody uses, again and again, until cancelled."""
@@ -105,11 +136,11 @@ class Directory:
             await asyncio.sleep(LOOK_ROUND_S)
             now = time.monotonic()
             for account_id, entry in list(self._entries.items()):
-                if entry.accounts is None:
+                if entry.own is None:
                     continue
                 if now - entry.used_at_s > IDLE_S and not self._is_needed(account_id):
                     del self._entries[account_id]
-                    await _close(entry)
+                    await self._close(entry)
                 elif now - entry.used_at_s > RELEASE_S and not entry.is_released:
                     entry.is_released = True
                     for account in entry.accounts.values():
@@ -118,35 +149,83 @@ class Directory:
     async def aclose(self) -> None:
         """Close every account."""
         entries, self._entries = list(self._entries.values()), {}
-        await asyncio.gather(*map(_close, entries))
+        await asyncio.gather(*map(self._close, entries))
 
-    async def _open(self, caller: Caller, entry: _Entry) -> Mapping[str, Account]:
+    async def _open(self, caller: Caller, entry: _Entry) -> Account:
         provider = self._providers[caller.upstream]
         await asyncio.to_thread(self._directory.mkdir, mode=0o700, parents=True, exist_ok=True)
+        pool = provider.pool(lambda: entry.caller.credentials)
+        own = await self._open_account(entry, pool, caller.account_id, PERSONAL)
+        if self._attach is not None:
+            await self._attach(own, caller)
+        if provider.sieve is not None:
+            await provider.sieve.first_look()
+            entry.stops.append(provider.sieve.subscribe(lambda: advertise(own)))
+            advertise(own)
+        entry.offers = Offers(
+            own,
+            lambda id, scope: self._open_account(entry, pool, id, scope),
+            interval_s=LOOK_S if provider.config.max_staleness_s else 0.0,
+            sees_others=provider.config.shared_accounts,
+            changed=lambda: self._regrouped(caller.account_id, entry.accounts),
+            drop=self._drop_index,
+        )
+        return own
+
+    async def _drop_index(self, account_id: str) -> None:
+        await asyncio.to_thread(Index(self._directory / f"{account_id}.db").drop)
+
+    async def _open_account(self, entry: _Entry, pool: Pool, id: str, scope: Scope) -> Account:
+        """Open an account of a caller: its own, or with another scope one of others that it may see."""
+        caller = entry.caller
+        provider = self._providers[caller.upstream]
         account = Account(
-            id=caller.account_id,
-            name=caller.login,
+            id=id,
+            name=caller.login if scope.is_personal else scope.name,
             login=caller.login,
-            path=self._directory / f"{caller.account_id}.db",
+            path=self._directory / f"{id}.db",
             make_backend=lambda account: ImapBackend(
                 account,
-                provider.pool(lambda: entry.caller.credentials),
+                pool,
                 max_staleness_s=provider.config.max_staleness_s,
                 meter=self._meter,
                 sort_orders=self._sort_orders,
                 on_refused=lambda: self._refused(caller.account_id),
+                scope=scope,
             ),
             uploads=self._uploads,
+            is_personal=scope.is_personal,
             capabilities={
                 MAIL: mail_account_capability(email_sort_options=EMAIL.sort_properties),
                 BLOB: blob_account_capability(self._limits),
             },
+            records=self._records,
+            own_addresses=own_addresses(provider.config, caller.login) if scope.is_personal else None,
+            make_scripts=self._scripts_maker(provider, entry) if scope.is_personal else None,
         )
         await account.open()
-        return {account.id: account}
+        return account
 
+    def _scripts_maker(self, provider: Provider, entry: _Entry) -> Callable[[Account], Scripts] | None:
+        """Return what makes the port to an account's Sieve scripts, where its upstream has some."""
+        sieve = provider.sieve
+        if sieve is None:
+            return None
+        return lambda account: SieveScripts(
+            account,
+            provider.sieve_connection(lambda: entry.caller.credentials),
+            max_staleness_s=provider.config.max_staleness_s,
+            facts=lambda: sieve.facts,
+            on_facts=lambda: advertise(account),
+        )
 
-async def _close(entry: _Entry) -> None:
-    with contextlib.suppress(Exception):  # an account that never opened is told to whoever opened it
-        for account in (await entry.opening).values():
-            await account.aclose()
+    async def _close(self, entry: _Entry) -> None:
+        if entry.offers is not None:
+            await entry.offers.aclose()
+        with contextlib.suppress(Exception):  # an account that never opened is told to whoever opened it
+            own = await entry.opening
+            for stop in entry.stops:
+                stop()
+            if self._detach is not None:
+                await self._detach(own)
+            await own.aclose()

@@ -1,9 +1,9 @@
-"""Logins that the gateway works for without their client: those with push subscriptions.
+"""Logins that the gateway works for without their client: those with push subscriptions, or with mail to be sent.
 
-While a login has a subscription, what the gateway logs in upstream with is kept sealed (`auth.vault`) in the store, and
-so is opened again after a restart. In master mode no secret of the login is needed, and none is kept.
+While there is a reason, what the gateway logs in upstream with is kept sealed (`auth.vault`) in the store, and so is
+opened again after a restart. In master mode no secret of the login is needed, and none is kept.
 
-Rule 1: nothing is kept without a push subscription, and it goes with the last one.
+Rule 1: nothing is kept without a reason, and it goes with the last one.
 Rule 2: the key is not in the database: a copy of the database alone opens nothing.
 """
 
@@ -12,7 +12,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import orjson
 
@@ -26,6 +28,7 @@ from gateway.upstream.imap import Credentials, OAuthCredentials, PasswordCredent
 
 FIELD = "push login"
 KEY_FILE = "vault.key"
+Reason = Literal["push", "outbox"]
 
 log = logging.getLogger(__name__)
 
@@ -36,13 +39,24 @@ class KeptLogins:
     def __init__(self, store: SecretStore, vault: Vault, upstreams: dict[str, UpstreamLogin]) -> None:
         self._store, self._vault, self._upstreams = store, vault, upstreams
         self._kept: dict[str, Credentials | None] = {}  # None: not looked at yet
+        self._reasons: dict[str, set[Reason]] = {}
 
-    def load(self, account_ids: set[str]) -> None:
+    def load(self, account_ids: Iterable[str], reason: Reason = "push") -> None:
         """Tell which accounts have something to be kept for."""
-        self._kept = dict.fromkeys(account_ids)
+        for account_id in account_ids:
+            self._kept.setdefault(account_id)
+            self._reasons.setdefault(account_id, set()).add(reason)
 
-    async def keep(self, caller: Caller) -> None:
-        """Keep a caller, or its newest credentials."""
+    async def sweep(self) -> None:
+        """Let go of what is kept for no reason any more: a crash came between. After every `load`."""
+        for account_id in await self._store.sealed_accounts(FIELD):
+            if account_id not in self._reasons:
+                await self._store.drop_sealed(account_id, FIELD)
+
+    async def keep(self, caller: Caller, reason: Reason | None = None) -> None:
+        """Keep a caller for a reason, or (None) its newest credentials for the reasons that there are."""
+        if reason is not None:
+            self._reasons.setdefault(caller.account_id, set()).add(reason)
         sealed = self._vault.seal(Secret(_written(caller)), account_id=caller.account_id, field=FIELD)
         await self._store.put_sealed(caller.account_id, FIELD, sealed)
         self._kept[caller.account_id] = caller.credentials
@@ -54,8 +68,14 @@ class KeptLogins:
         """Tell whether something is kept of this caller that its credentials of now should replace."""
         return caller.account_id in self._kept and self._kept[caller.account_id] != caller.credentials
 
-    async def drop(self, account_id: str) -> None:
-        self._kept.pop(account_id, None)
+    async def drop(self, account_id: str, reason: Reason = "push") -> None:
+        """Let go of a reason, and with the last one of the login."""
+        reasons = self._reasons.get(account_id, set())
+        reasons.discard(reason)
+        if reasons or account_id not in self._kept:
+            return
+        self._reasons.pop(account_id, None)
+        del self._kept[account_id]
         await self._store.drop_sealed(account_id, FIELD)
 
     async def caller(self, account_id: str) -> Caller | None:

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.config import Config
+from gateway.jmap.capability import BLOB, CORE, MAIL
 from gateway.metrics import Metrics
 from gateway.secret import Secret
-from gateway.server.upstreams import Provider, providers
+from gateway.server.offers import offered
+from gateway.server.probe_sieve import tell_sieve
+from gateway.server.upstreams import Provider, own_addresses, providers, smtp_server
 from gateway.sync.identity import Identity
 from gateway.sync.link import Facts
 from gateway.sync.plan import Tier
-from gateway.upstream.imap import Connection, Credentials, PasswordCredentials
+from gateway.sync.quota import quotas_of
+from gateway.sync.scope import PERSONAL, scope_of, scopes_of
+from gateway.upstream.imap import CommandFailed, Connection, Credentials, Namespaces, PasswordCredentials
+from gateway.upstream.imap.commands.getquota import GetQuotaRoot
+from gateway.upstream.smtp import SmtpError
 
 _TIERS = {
     Tier.QRESYNC: "QRESYNC: changes, new and vanished mail in one round trip. The best there is.",
@@ -33,8 +40,13 @@ _WANTED = {
     "BINARY": "sizes of attachments are learnt by reading them",
     "MOVE": "mail is moved by copying and expunging",
     "UIDPLUS": "the gateway has to look for what it has just stored",
+    "QUOTA": "clients are not told how full the account is",
+    "NAMESPACE": "what others share is not told apart from one's own mailboxes",
+    "ACL": "rights are not known before something is tried",
     "ESEARCH": "search results take more octets",
 }
+
+MAX_SHOWN = 20  # names of others' accounts
 
 
 async def probe(config: Config, login: str, password: Secret, out: Callable[[str], None]) -> int:
@@ -42,12 +54,33 @@ async def probe(config: Config, login: str, password: Secret, out: Callable[[str
     provider = provider_of(config, login)
     address = provider.endpoint
     out(f"{login} belongs to the upstream {provider.config.name}, {address.host}:{address.port} ({address.security}).")
-    connection = await provider.log_in(credentials_of(provider, login, password))
+    credentials = credentials_of(provider, login, password)
+    connection = await provider.log_in(credentials)
     try:
         await _tell(connection, out)
     finally:
         await connection.logout()
+    await _tell_sending(provider, login, credentials, out)
+    await tell_sieve(provider, credentials, out)
     return 0
+
+
+async def _tell_sending(provider: Provider, login: str, credentials: Credentials, out: Callable[[str], None]) -> None:
+    """Log in to the server for sending too, without sending anything."""
+    server = smtp_server(provider.config)
+    out("")
+    if server is None:
+        out("Nothing can be sent: no smtp is configured.")
+        return
+    try:
+        ehlo = await server.verify(credentials)
+    except SmtpError as error:
+        out(f"Nothing can be sent ({error.stage}): {error}")
+        return
+    out(f"Sending: logged in. The server offers: {' '.join(sorted(ehlo.extensions))}")
+    out(f"{login} may send as {', '.join(own_addresses(provider.config, login).addresses)}.")
+    if not ehlo.offers("DSN"):
+        out("  DSN is missing: reports of failed deliveries are matched by Message-ID alone.")
 
 
 async def _tell(connection: Connection, out: Callable[[str], None]) -> None:
@@ -59,12 +92,40 @@ async def _tell(connection: Connection, out: Callable[[str], None]) -> None:
     out(f"Changes are found by {_TIERS[facts.tier]}")
     out(f"Emails are recognised by {_IDENTITIES[facts.identity]}")
     entries = await connection.list_mailboxes(returns=("SPECIAL-USE",))
-    out(f"It has {len(entries)} mailboxes.")
-    out("JMAP clients get: urn:ietf:params:jmap:core, urn:ietf:params:jmap:mail (reading).")
+    told = await _namespaces(connection)
+    shared = scopes_of(entries, told)
+    own = [entry for entry in entries if scope_of(entry.name, told) == PERSONAL]
+    out(f"It has {len(own)} mailboxes.")
+    if shared:
+        names = ", ".join(scope.name for scope in shared[:MAX_SHOWN]) + (", …" if len(shared) > MAX_SHOWN else "")
+        out(f"Others share with it: {names}. Each is an account of its own in the Session.")
+    await _tell_quotas(connection, out)
+    out(f"JMAP clients get: {', '.join((CORE, MAIL, BLOB, *offered(facts)))}.")
     missing = [f"  {item}: {effect}" for item, effect in _WANTED.items() if item not in connection.capabilities]
     out("Nothing is missing." if not missing else "Missing, and what that costs:")
     for line in missing:
         out(line)
+
+
+async def _namespaces(connection: Connection) -> Namespaces:
+    try:
+        return await connection.namespaces()
+    except CommandFailed:
+        return Namespaces()
+
+
+async def _tell_quotas(connection: Connection, out: Callable[[str], None]) -> None:
+    if "QUOTA" not in connection.capabilities:
+        return
+    try:
+        roots = await connection.run(GetQuotaRoot("INBOX"))
+    except CommandFailed:
+        roots = []
+    quotas = quotas_of(roots)
+    for quota in quotas:
+        out(f"Of {quota.hard_limit} {quota.resource_type} ({quota.resource}) it uses {quota.used}.")
+    if not quotas:
+        out("It knows quotas, and limits this account by none.")
 
 
 def provider_of(config: Config, login: str) -> Provider:

@@ -52,7 +52,7 @@ class Push:
         poster: Poster,
         metrics: Metrics,
     ) -> None:
-        self._store, self._authenticator, self._kept = store, authenticator, kept
+        self._store, self._authenticator, self.kept = store, authenticator, kept
         self._is_master = {name: provider.config.auth == "master" for name, provider in upstreams.items()}
         self._tasks: set[asyncio.Task[None]] = set()
         self.vapid, self.tickets = vapid, tickets
@@ -79,7 +79,7 @@ class Push:
 
     async def start(self) -> None:
         """Go on with the subscriptions that the store holds."""
-        self._kept.load({record.owner for record in await self._store.subscriptions()})
+        self.kept.load({record.owner for record in await self._store.subscriptions()})
         await self.courier.start()
 
     async def aclose(self) -> None:
@@ -99,18 +99,18 @@ class Push:
     def brought(self, caller: Caller) -> None:
         """A caller has come whose credentials are new."""
         self.courier.logged_in(caller.account_id)
-        if self._kept.is_older(caller):
-            self._start(self._kept.keep(caller))
+        if self.kept.is_older(caller):
+            self._start(self.kept.keep(caller))
 
     async def _accounts_of(self, owner: str) -> Mapping[str, Account] | None:
         """Open the accounts of a push subscription's owner."""
-        caller = self.directory.caller_of(owner) or await self._kept.caller(owner)
+        caller = self.directory.caller_of(owner) or await self.kept.caller(owner)
         return await self.directory.accounts_of(caller) if caller is not None else None
 
     async def _first_made(self, owner: str) -> None:
         caller = self.directory.caller_of(owner)
-        if caller is not None and (not self._kept.is_kept(owner) or self._kept.is_older(caller)):
-            await self._kept.keep(caller)
+        if caller is not None:
+            await self.kept.keep(caller, "push")
 
     async def _revoked(self, caller: Caller) -> None:
         """End what was built on credentials that are good no more (RFC 8620 section 7.2)."""

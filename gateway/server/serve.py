@@ -12,10 +12,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import aiohttp
 
 from gateway.account.account import Account
+from gateway.auth.caller import Caller
 from gateway.auth.login import Authenticator
 from gateway.auth.userinfo import login_of_token
 from gateway.config import Config
-from gateway.jmap.capability import WEBSOCKET
+from gateway.jmap.capability import MAIL_SHARE, WEBSOCKET
 from gateway.jmap.dispatch import Dispatcher
 from gateway.jmap.limits import Limits
 from gateway.jmap.method import Registry
@@ -26,6 +27,7 @@ from gateway.secret import Secret
 from gateway.server.directory import Directory
 from gateway.server.meter import SyncMeter
 from gateway.server.push import Push, pushing
+from gateway.server.sending import Sending
 from gateway.server.upstreams import Provider, providers, upstream_login
 from gateway.store.sqlite import SqliteStore
 from gateway.store.uploads import Uploads
@@ -78,16 +80,26 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
             http = await stack.enter_async_context(aiohttp.ClientSession())
             authenticator = await _authenticator(config, upstreams, store, metrics, http)
             push = await stack.enter_async_context(pushing(config, store, upstreams, authenticator, metrics))
-            directory = push.directory = Directory(
+            sending = Sending(config, store, push.kept, metrics)
+
+            def brought(caller: Caller) -> None:
+                push.brought(caller)
+                sending.brought(caller)
+
+            directory = push.directory = sending.directory = Directory(
                 data_dir=config.store.data_dir,
                 providers=upstreams,
                 uploads=uploads,
                 sort_orders=store,
+                records=store,
                 limits=Limits(**config.limits.core()),
                 meter=SyncMeter(metrics),
                 refused=push.refused,
-                brought=push.brought,
-                is_needed=push.bus.is_listened,
+                brought=brought,
+                is_needed=lambda account_id: push.bus.is_listened(account_id) or sending.outbox.is_working(account_id),
+                regrouped=push.bus.regroup,
+                attach=sending.attach,
+                detach=sending.detach,
             )
             metrics.gauge("accounts_open", "Accounts that are open", lambda: len(directory.accounts()))
             metrics.gauge("index_octets", "Size of the open indexes", lambda: _index_octets(directory.accounts()))
@@ -105,8 +117,13 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
                 asyncio.create_task(_sweep_uploads(uploads)),
                 asyncio.create_task(_warm_up()),
             ]
+            engines = [provider.sieve for provider in upstreams.values() if provider.sieve is not None]
             try:
+                for engine in engines:
+                    engine.start()
                 await push.start()
+                await sending.start()
+                await push.kept.sweep()
                 await admin.start()
                 address = await public.start()
                 reasons.clear()
@@ -118,8 +135,11 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
                 await asyncio.gather(*chores, return_exceptions=True)
                 await public.stop()
                 await push.aclose()
+                await sending.aclose()
                 await authenticator.aclose()
                 await directory.aclose()
+                for engine in engines:
+                    await engine.aclose()
                 await admin.stop()
     finally:
         parsing.stop()
@@ -156,7 +176,7 @@ def _site(config: Config, metrics: Metrics, authenticator: Authenticator, direct
     register(registry)
     push_subscription.register(registry, push.subscriptions)
     # Capabilities that bring no methods.
-    told = (WEBSOCKET, *push.capabilities())
+    told = (WEBSOCKET, MAIL_SHARE, *push.capabilities())
     return Site(
         public_url=config.http.public_url,
         authenticator=authenticator,

@@ -81,7 +81,7 @@ async def sync_account(
 
 
 async def _index(directory: Directory, caller: Caller) -> Indexed:
-    (account,) = (await directory.accounts_of(caller)).values()
+    account = (await directory.accounts_of(caller))[caller.account_id]
     stalls = [0.0]
     watching = asyncio.create_task(_watch_loop(stalls))
     begun = time.monotonic()

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from gateway.account.own_addresses import OwnAddresses, addresses_of
 from gateway.auth.login import UpstreamLogin
 from gateway.config import Config
+from gateway.config.checks import Address
 from gateway.config.sections import Upstream
 from gateway.metrics import ImapObserver, Metrics
+from gateway.server.sieve import SieveEngine
 from gateway.upstream.imap import Connection, Credentials, Endpoint, HostGate, Pool
+from gateway.upstream.managesieve import Keeper
+from gateway.upstream.smtp import SmtpServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +25,7 @@ class Provider:
     endpoint: Endpoint
     gate: HostGate
     observer: ImapObserver
+    sieve: SieveEngine | None = None  # None: no ManageSieve server is configured
 
     def pool(self, credentials: Callable[[], Credentials]) -> Pool:
         """Return the connections of one login; `credentials` gives the newest."""
@@ -28,6 +34,11 @@ class Provider:
             return credentials()
 
         return Pool(self.endpoint, current, size=self.config.max_connections, gate=self.gate, observer=self.observer)
+
+    def sieve_connection(self, credentials: Callable[[], Credentials]) -> Keeper:
+        """Return the ManageSieve connection of one login, where one is configured."""
+        assert self.sieve is not None
+        return Keeper(self.sieve.endpoint, credentials, enter=self.gate.enter)
 
     async def log_in(self, credentials: Credentials) -> Connection:
         """Open a connection of its own. Raises ImapError."""
@@ -48,6 +59,7 @@ def providers(config: Config, metrics: Metrics) -> Mapping[str, Provider]:
             imap_endpoint(upstream),
             HostGate(logins_per_s=upstream.logins_per_second),
             metrics.imap_observer(name),
+            sieve_engine(upstream),
         )
         for name, upstream in config.upstreams.items()
     }
@@ -55,7 +67,30 @@ def providers(config: Config, metrics: Metrics) -> Mapping[str, Provider]:
 
 def imap_endpoint(upstream: Upstream) -> Endpoint:
     """Return where and how to connect: imap:// means STARTTLS, unless TLS is switched off."""
-    address, is_clear = upstream.imap, upstream.tls == "none"
+    return _endpoint(upstream, upstream.imap)
+
+
+def smtp_server(upstream: Upstream) -> SmtpServer | None:
+    """Return the submission server of an upstream; None: it has none. submission:// means STARTTLS likewise."""
+    if upstream.smtp is None:
+        return None
+    return SmtpServer(_endpoint(upstream, upstream.smtp), gate=HostGate(logins_per_s=upstream.logins_per_second))
+
+
+def own_addresses(upstream: Upstream, login: str) -> OwnAddresses:
+    """Return the addresses that a login may send from."""
+    return addresses_of(
+        login, upstream.address, upstream.aliases, (upstream.aliases_file or {}).get(login.casefold(), ())
+    )
+
+
+def sieve_engine(upstream: Upstream) -> SieveEngine | None:
+    """Return what finds out about the ManageSieve server, where one is configured: sieve:// means STARTTLS as well."""
+    return SieveEngine(_endpoint(upstream, upstream.sieve)) if upstream.sieve is not None else None
+
+
+def _endpoint(upstream: Upstream, address: Address) -> Endpoint:
+    is_clear = upstream.tls == "none"
     return Endpoint(
         address.host,
         address.port,

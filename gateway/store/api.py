@@ -110,6 +110,9 @@ class SecretStore(Protocol):
 
     async def sealed(self, account_id: str, field: str) -> bytes | None: ...
 
+    async def sealed_accounts(self, field: str) -> Sequence[str]:
+        """Return the accounts that have something sealed in this field."""
+
     async def drop_sealed(self, account_id: str, field: str) -> None: ...
 
 
@@ -123,7 +126,70 @@ class SortOrderStore(Protocol):
         """Set sort orders, or (None) forget them; all or none."""
 
 
-class UserStore(KeyStore, UploadStore, PushStore, SecretStore, SortOrderStore, Protocol):
+class RecordState(NamedTuple):
+    """Where the history of a type stands: the seq of its last write, and what was drawn at random for that write.
+
+    The mark keeps a state from looking valid after the store was lost, or restored from a backup and written to again.
+    """
+
+    seq: int
+    mark: str
+
+
+class RecordChange(NamedTuple):
+    """The last thing that happened to a record, in the order of (seq, id)."""
+
+    seq: int
+    id: str
+    created_seq: int
+    first_seq: int  # when it was created first, of what is remembered: an id may go and come again
+    is_destroyed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecordHistory:
+    """What is remembered of one type. Since a state whose seq is not in `marks` nothing can be told."""
+
+    marks: Mapping[int, str]  # every state that the type has had, as far back as the tombstones go
+    changes: Sequence[RecordChange]  # of every record and tombstone
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Records of one type as they are at one moment."""
+
+    state: RecordState
+    by_id: Mapping[str, bytes]  # in the order in which they were created
+    history: RecordHistory | None = None
+
+
+class RecordStore(Protocol):
+    """Records of the JMAP types that no index holds (Identity, EmailSubmission, ...): JSON octets by id, and a journal.
+
+    Every write takes the account's next seq. Tombstones are bounded in age and number; so is what can be told.
+    """
+
+    async def records(
+        self, account_id: str, type: str, ids: Collection[str] | None = None, *, with_history: bool = False
+    ) -> Records:
+        """Return those of the ids that there are; None: all."""
+
+    async def record_states(self, account_id: str) -> Mapping[str, RecordState]:
+        """Return the state of every type that was ever written."""
+
+    async def write_records(
+        self, account_id: str, writes: Mapping[str, Mapping[str, bytes | None]]
+    ) -> Mapping[str, RecordState]:
+        """Put records, or (None) destroy them, by type and id: all or none. Return the states that are new.
+
+        What is as it was is no change, and takes no seq.
+        """
+
+    async def record_accounts(self, type: str) -> Sequence[str]:
+        """Return the accounts that have a record of this type."""
+
+
+class UserStore(KeyStore, UploadStore, PushStore, SecretStore, SortOrderStore, RecordStore, Protocol):
     async def close(self) -> None:
         """Finish what is under way and let go."""
 

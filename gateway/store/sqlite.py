@@ -12,13 +12,15 @@ import fcntl
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gateway.store.api import PushRecord, StoreError, UploadRecord
+from gateway.store import sqlite_records
+from gateway.store.api import PushRecord, Records, RecordState, StoreError, UploadRecord
 
 T = TypeVar("T")
 
@@ -56,6 +58,7 @@ MIGRATIONS: tuple[str, ...] = (
     ) WITHOUT ROWID;
     CREATE INDEX push_subscription_by_owner ON push_subscription (owner);
     """,
+    sqlite_records.SCHEMA,
 )
 
 _COLUMNS = "account_id, digest, size_octets, type, uploaded_at_s, expires_at_s"
@@ -152,6 +155,10 @@ class SqliteStore:
 
         return await self._run(work)
 
+    async def sealed_accounts(self, field: str) -> Sequence[str]:
+        query = "SELECT account_id FROM sealed WHERE field = ?"
+        return await self._run(lambda db: [account_id for (account_id,) in db.execute(query, (field,))])
+
     async def drop_sealed(self, account_id: str, field: str) -> None:
         await self._run(
             lambda db: db.execute("DELETE FROM sealed WHERE account_id = ? AND field = ?", (account_id, field))
@@ -181,6 +188,23 @@ class SqliteStore:
 
         await self._run(work)
 
+    async def records(
+        self, account_id: str, type: str, ids: Collection[str] | None = None, *, with_history: bool = False
+    ) -> Records:
+        return await self._run(lambda db: sqlite_records.read(db, account_id, type, ids, with_history=with_history))
+
+    async def record_states(self, account_id: str) -> Mapping[str, RecordState]:
+        return await self._run(lambda db: sqlite_records.states(db, account_id))
+
+    async def write_records(
+        self, account_id: str, writes: Mapping[str, Mapping[str, bytes | None]]
+    ) -> Mapping[str, RecordState]:
+        now_s = int(time.time())
+        return await self._run(lambda db: sqlite_records.write(db, account_id, writes, now_s))
+
+    async def record_accounts(self, type: str) -> Sequence[str]:
+        return await self._run(lambda db: sqlite_records.accounts(db, type))
+
     async def _uploads(self, where: str, *values: object) -> list[UploadRecord]:
         query = f"SELECT {_COLUMNS} FROM upload WHERE {where}"
         return await self._run(lambda db: [UploadRecord(*row) for row in db.execute(query, values)])
@@ -190,8 +214,11 @@ class SqliteStore:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work)
 
     def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        with self._connection:
-            return work(self._connection)
+        try:
+            with self._connection:
+                return work(self._connection)
+        except sqlite3.OperationalError as error:  # a disk that is full, or fails
+            raise StoreError(f"{FILE} cannot be used ({error})") from error
 
 
 def _push_record(row: tuple[Any, ...]) -> PushRecord:

@@ -11,11 +11,14 @@ from gateway.account.records import Need, TextCriterion
 from gateway.account.sort_orders import SortOrders
 from gateway.jmap.errors import SetError
 from gateway.sync import details, sections, sizes
+from gateway.sync.acl_writes import AclWriter
 from gateway.sync.link import Facts, Link, Meter, translated
 from gateway.sync.listing import Lister
 from gateway.sync.mailbox_writes import MailboxWrites
+from gateway.sync.quota import Quotas
 from gateway.sync.refresh import Refresher
 from gateway.sync.schedule import Schedule
+from gateway.sync.scope import PERSONAL, Scope
 from gateway.sync.search import search
 from gateway.sync.watch import Watcher
 from gateway.sync.writes.running import Writes
@@ -23,7 +26,7 @@ from gateway.upstream.imap import Pool
 
 
 class ImapBackend:
-    """The upstream behind one account. Owns the pool and the background work; `close()` ends both."""
+    """The upstream behind one account. Owns the background work, and the pool of a login; `close()` ends both."""
 
     def __init__(
         self,
@@ -34,23 +37,37 @@ class ImapBackend:
         meter: Meter | None = None,
         on_refused: Callable[[], None] = lambda: None,
         sort_orders: SortOrders | None = None,
+        scope: Scope = PERSONAL,
     ) -> None:
         """`on_refused` is called when the upstream refuses a login that it accepted before.
 
         `sort_orders` is where mailboxes' sort orders are kept for want of METADATA; None: nowhere, until the end.
+        `scope` says which of the login's mailboxes these are. The pool is closed with the backend of the login's own.
         """
-        self._link = Link(account, pool, meter, on_refused)
-        lister = Lister(self._link, sort_orders)
+        self._link = Link(account, pool, meter, on_refused, scope=scope)
+        self._lister = lister = Lister(self._link, sort_orders)
         self._refresher = Refresher(self._link, lister, max_staleness_s=max_staleness_s)
-        self._mailboxes = MailboxWrites(self._link, self._refresher, lister)
+        self._acls = AclWriter(self._link, self._refresher, lister.acls)
         self._schedule = Schedule(self._link)
+        self._mailboxes = MailboxWrites(self._link, self._refresher, lister, self._schedule)
         self._watcher = Watcher(self._link, self._refresher, self._schedule)
         self._writes = Writes(self._link)
+        self._quotas = Quotas(self._link, max_staleness_s=max_staleness_s, is_watched=self._watcher.is_wanted)
 
     async def facts(self) -> Facts:
         """Return what the upstream offers this account."""
         with translated():
             return await self._link.facts()
+
+    @property
+    def may_create_top_level(self) -> bool:
+        """Whether a mailbox without a parent can be created, as far as the last look told."""
+        return self._lister.may_create_top_level
+
+    async def shared_scopes(self, *, fresh: bool) -> list[Scope]:
+        """Return what others let this login see; with `fresh` as one sees it who has just logged in."""
+        with translated():
+            return await self._link.shared_scopes(fresh=fresh)
 
     async def refresh(self, need: Need) -> None:
         with translated():
@@ -99,6 +116,20 @@ class ImapBackend:
         with translated():
             await self._writes.to_its_end(self._mailboxes.destroy(mailbox_id, remove_emails=remove_emails))
 
+    async def load_shares(self) -> None:
+        with translated():
+            if not self._lister.acls.is_wanted:
+                self._lister.acls.is_wanted = True
+                await self._refresher.catch_up()
+
+    async def change_shares(self, mailbox_id: str, changes: Mapping[str, frozenset[str] | None]) -> None:
+        with translated():
+            await self._writes.to_its_end(self._acls.change(mailbox_id, changes))
+
+    async def refresh_quotas(self) -> None:
+        with translated():
+            await self._quotas.refresh()
+
     def audit_soon(self, mailbox_id: str) -> None:
         """Compare a mailbox with its upstream whole in the next sweep."""
         self._refresher.audit_soon(mailbox_id)
@@ -108,6 +139,7 @@ class ImapBackend:
 
     async def close(self) -> None:
         await self._watcher.aclose()
+        await self._quotas.aclose()
         await self._writes.aclose()
         await self._schedule.aclose()
         await self._refresher.aclose()

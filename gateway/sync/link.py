@@ -8,7 +8,7 @@ first indexing of a mailbox takes none, for it may last minutes; see `writes` fo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,9 +16,20 @@ from typing import Protocol
 from gateway.account.account import Account
 from gateway.account.records import MailboxRow
 from gateway.jmap.errors import MethodError
+from gateway.sync import tree
 from gateway.sync.identity import Identity
 from gateway.sync.plan import Tier
-from gateway.upstream.imap import AuthenticationFailed, CommandFailed, Connection, ImapError, Pool, Timeout
+from gateway.sync.scope import PERSONAL, Scope, foreign_patterns, scopes_of
+from gateway.upstream.imap import (
+    AuthenticationFailed,
+    CommandFailed,
+    Connection,
+    ImapError,
+    ListEntry,
+    Namespaces,
+    Pool,
+    Timeout,
+)
 
 TURN_S = 120.0  # a sweep that reads thousands of new messages holds the turn for that long; more is a hanging server
 
@@ -86,8 +97,10 @@ class Link:
         pool: Pool,
         meter: Meter | None = None,
         on_refused: Callable[[], None] = lambda: None,
+        *,
+        scope: Scope = PERSONAL,
     ) -> None:
-        self.account, self.meter = account, meter
+        self.account, self.meter, self.scope = account, meter, scope
         self._pool, self._on_refused = pool, on_refused
         self._facts: Facts | None = None
         self.turn = Turn()
@@ -111,8 +124,8 @@ class Link:
 
     @property
     def may_listen(self) -> bool:
-        """Tell whether the budget has room for a connection that listens."""
-        return self._pool.size > 1
+        """Tell whether the budget has room for a connection that listens; it is for the login's own account."""
+        return self._pool.size > 1 and self.scope.is_personal
 
     def share(self, connection: Connection) -> None:
         """Let those who select nothing use the connection that listens."""
@@ -138,6 +151,43 @@ class Link:
         assert self._facts is not None  # a connection was made, or the line above raised
         return self._facts
 
+    async def told_namespaces(self, connection: Connection) -> Namespaces:
+        """Return all that NAMESPACE tells. Raises ImapError."""
+        try:
+            return await connection.namespaces()
+        except CommandFailed:
+            return Namespaces()  # advertised and refused: then there is one namespace, the whole
+
+    async def namespaces(self, connection: Connection) -> tree.Namespaces:
+        """Return how the paths of this account are to be read. Raises ImapError."""
+        return self.scope.namespaces(await self.told_namespaces(connection))
+
+    async def listed(
+        self, connection: Connection, *, returns: Sequence[str], status: Sequence[str] = ()
+    ) -> list[ListEntry]:
+        """List the mailboxes of this account, and of a personal one's login maybe others. Raises ImapError."""
+        asked = [
+            await connection.list_mailboxes(pattern=pattern, returns=returns, status=status)
+            for pattern in self.scope.patterns
+        ]
+        entries = {entry.name: entry for some in asked for entry in some}
+        if self.scope.is_personal:
+            return list(entries.values())
+        told = await self.told_namespaces(connection)
+        return [entry for entry in entries.values() if self.scope.holds(entry.name, told)]
+
+    async def shared_scopes(self, *, fresh: bool) -> list[Scope]:
+        """Return what others let this login see; with `fresh` to a connection of its own. Raises ImapError."""
+        borrowed = self._known(self._pool.fresh()) if fresh else self.connection(shares=True)
+        async with borrowed as connection:
+            told = await self.told_namespaces(connection)
+            entries = [
+                entry
+                for pattern in foreign_patterns(told)
+                for entry in await connection.list_mailboxes(pattern=pattern)
+            ]
+        return scopes_of(entries, told)
+
     def mailboxes(self) -> dict[str, MailboxRow]:
         """Return the mailboxes that the index holds, by id."""
         with self.account.snapshot() as snapshot:
@@ -148,7 +198,9 @@ class Link:
         self._pool.forget(is_gone)
 
     async def aclose(self) -> None:
-        await self._pool.aclose()
+        """Close the connections, if they are this account's: a shared one uses those of the login's own."""
+        if self.scope.is_personal:
+            await self._pool.aclose()
 
 
 @contextmanager

@@ -1,23 +1,28 @@
 """Ask the upstream for all mailboxes and what is to be known of each, and make the tree of it.
 
 Rule 1: LIST with STATUS is one round trip. What it cannot tell (MAILBOXID on Cyrus, MYRIGHTS without LIST-MYRIGHTS,
-METADATA) is asked once for each mailbox that is new, or new under its path, and not in every sweep.
+METADATA) is asked once for each mailbox that is new, or new under its path, and not in every sweep. What others grant
+they may take back: the rights in their mailboxes are asked for again after a while.
 Rule 2: a sort order is METADATA's (RFC 5464) where the server keeps it, else user state.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from gateway.account.records import MailboxRow
 from gateway.account.sort_orders import SortOrders
+from gateway.sync.acl import AclReader
 from gateway.sync.identity import Identity
 from gateway.sync.link import Link
 from gateway.sync.plan import Seen
-from gateway.sync.tree import KnownMailbox, Listed, Move, Namespaces, Tree, build_tree
+from gateway.sync.rights import rights_of
+from gateway.sync.scope import Scope
+from gateway.sync.tree import KnownMailbox, Listed, Move, Tree, build_tree
 from gateway.upstream.imap import CommandFailed, Connection, ListEntry
 from gateway.upstream.imap.commands.getmetadata import GetMetadata
 from gateway.upstream.imap.commands.myrights import MyRights
@@ -26,6 +31,7 @@ from gateway.upstream.imap.commands.setmetadata import SetMetadata
 # The one entry for it that there is: Cyrus keeps the sortOrder of its own JMAP here, and allows no other vendor's.
 SORT_ORDER_ENTRY = "/private/vendor/cmu/cyrus-imapd/sortorder"
 MAX_SORT_ORDER = 2**31 - 1  # RFC 8621 section 2
+RIGHTS_S = 30.0  # so old may be what is known of the rights in others' mailboxes
 MAX_ASKED_AT_ONCE = 256  # mailboxes that are asked about side by side: bounds the tasks of a first contact
 
 T = TypeVar("T")
@@ -39,7 +45,10 @@ class Lister:
         self._stored: dict[str, int] | None = None
         # By path alone: Courier 5.0 says the time for the UIDVALIDITY of a mailbox that was never selected.
         self._rights: dict[str, str | None] = {}
+        self._rights_at = float("-inf")
         self._orders: dict[str, int | None] = {}  # as METADATA tells
+        self.may_create_top_level = True
+        self.acls = AclReader(link)
 
     async def look(self, rows: Mapping[str, MailboxRow], moves: Sequence[Move] = ()) -> Tree:
         """Ask for all mailboxes and their numbers. `moves`: RENAMEs of which the index does not know yet."""
@@ -57,14 +66,17 @@ class Lister:
             for row in rows.values()
         ]
         async with self._link.connection(shares=True) as connection:
-            entries = await connection.list_mailboxes(returns=returns, status=items)
-            namespaces = await namespaces_of(connection)
+            namespaces = await self._link.namespaces(connection)
+            entries = await self._link.listed(connection, returns=returns, status=items)
             listed = [_listed(entry) for entry in entries]
             if facts.identity is Identity.OBJECTID:
                 listed = await _with_ids(connection, listed, known)
             if "ACL" in facts.capabilities and "LIST-MYRIGHTS" not in facts.capabilities:
                 listed = await self._with_rights(connection, listed)
+            listed = await self.acls.add(connection, listed)
             orders = await self._sort_orders(connection, listed)
+        is_told = facts.identity is not Identity.GUID
+        self.may_create_top_level = _may_create_below(self._link.scope, listed, is_told=is_told)
         subscribed = frozenset(entry.name for entry in entries if "\\subscribed" in entry.attributes)
         tree = build_tree(listed, known, namespaces, subscribed, moves, orders)
         if await self._follow(rows, tree):
@@ -133,6 +145,9 @@ class Lister:
         async def ask(entry: Listed) -> str | None:
             return await connection.run(MyRights(entry.path))
 
+        if not self._link.scope.is_personal and time.monotonic() - self._rights_at > RIGHTS_S:
+            self._rights.clear()
+            self._rights_at = time.monotonic()
         await _ask_new(listed, self._rights, ask)
         return [replace(entry, rights=self._rights.get(entry.path)) for entry in listed]
 
@@ -151,6 +166,18 @@ class Lister:
                 if (order := self._orders.get(entry.path)) is not None:
                     orders[entry.path] = order
         return orders | await self._load_stored()
+
+
+def _may_create_below(scope: Scope, listed: Sequence[Listed], *, is_told: bool) -> bool:
+    """Tell whether a mailbox can be created beside those at the top.
+
+    For that another user's INBOX is what it is created in; not so on Dovecot, whose root has rights that nobody can
+    ask for (`is_told`). Of a shared namespace nothing is known before it is tried.
+    """
+    if scope.owner is None:
+        return True
+    root = next((entry for entry in listed if entry.path == scope.root), None)
+    return is_told and root is not None and (root.rights is None or "mayCreateChild" in rights_of(root.rights))
 
 
 async def _ask_new(
@@ -224,13 +251,3 @@ async def _with_ids(connection: Connection, listed: list[Listed], known: Sequenc
         return replace(entry, mailbox_id=_text(status.get("MAILBOXID")))
 
     return list(await asyncio.gather(*map(with_id, listed)))
-
-
-async def namespaces_of(connection: Connection) -> Namespaces:
-    """Return where the account's own mailboxes are, and where those of others."""
-    try:
-        told = await connection.namespaces()
-    except CommandFailed:
-        return Namespaces()  # advertised and refused: then there is one namespace, the whole
-    personal = told.personal[0].prefix if told.personal else ""
-    return Namespaces(personal, tuple(namespace.prefix for namespace in [*told.others, *told.shared]))

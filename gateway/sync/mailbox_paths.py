@@ -10,7 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from gateway.jmap.errors import SetError
-from gateway.sync.tree import MAX_NAME_OCTETS, Namespaces, is_foreign, is_inbox
+from gateway.sync.tree import MAX_NAME_OCTETS, Namespaces, is_inbox
 
 MAX_PATH_OCTETS = 4_000  # no server takes as much: it keeps a client's tree from making commands of any length
 _NOT_NET_UNICODE = frozenset({"Cc", "Cs", "Zl", "Zp"})  # RFC 5198 section 2
@@ -32,7 +32,7 @@ class Hierarchy:
             if is_inbox(name):
                 raise _bad_name("is that of the Inbox, in one spelling or another")
             path = self.namespaces.personal + name
-            if is_foreign(path, self.namespaces):
+            if self.namespaces.is_foreign(path):
                 raise _bad_name("is where the mail server keeps mailboxes of others")
         elif self.delimiter is None:
             raise SetError("invalidProperties", "this mail server has one level of mailboxes", properties=["parentId"])

@@ -17,12 +17,13 @@ from gateway.account.backend import MailboxChange, NewMailbox
 from gateway.account.records import MailboxFacts
 from gateway.jmap.errors import SetError
 from gateway.sync.link import Link
-from gateway.sync.listing import Lister, namespaces_of
+from gateway.sync.listing import Lister
 from gateway.sync.mailbox_paths import Hierarchy
 from gateway.sync.refresh import Refresher
 from gateway.sync.refusal import refusal
 from gateway.sync.roles import ATTRIBUTES, role_of_name
-from gateway.sync.tree import Move, is_inbox
+from gateway.sync.schedule import Schedule
+from gateway.sync.tree import Move
 from gateway.upstream.imap import CommandFailed, ImapError
 from gateway.upstream.imap.commands.command import Command
 from gateway.upstream.imap.commands.create import Create
@@ -41,8 +42,8 @@ _GONE = SetError("serverFail", "the mailbox is not what the mail server said it 
 class MailboxWrites:
     """Writes to the tree of one account."""
 
-    def __init__(self, link: Link, refresher: Refresher, lister: Lister) -> None:
-        self._link, self._refresher, self._lister = link, refresher, lister
+    def __init__(self, link: Link, refresher: Refresher, lister: Lister, schedule: Schedule) -> None:
+        self._link, self._refresher, self._lister, self._schedule = link, refresher, lister, schedule
         self._hierarchy: Hierarchy | None = None
 
     # ------------------------------------------------------------ create
@@ -117,7 +118,7 @@ class MailboxWrites:
         is_renamed = change.name is not None and change.name != old.name
         if parent_id == old.parent_id and not is_renamed:
             return old.path
-        if is_inbox(old.path):
+        if hierarchy.namespaces.is_inbox(old.path):
             raise SetError("forbidden", "the Inbox stays what and where it is")
         parent = None
         if parent_id is not None:
@@ -144,11 +145,12 @@ class MailboxWrites:
         move = Move(old.path, path, hierarchy.delimiter)
         subtree = [facts for facts in before.values() if hierarchy.is_below(facts.path, old.path)]
         self._refresher.expect(move)
-        error = await self._attempt(Rename(old.path, path))
-        if error is None:
-            await self._resubscribe(subtree, move)
-        self._link.forget(lambda selected: hierarchy.is_below(selected, old.path))
-        await self._look_again()
+        async with self._schedule.left_alone([facts.id for facts in subtree]):
+            error = await self._attempt(Rename(old.path, path))
+            if error is None:
+                await self._resubscribe(subtree, move)
+            self._link.forget(lambda selected: hierarchy.is_below(selected, old.path))
+            await self._look_again()
         now = self._mailboxes()
         if old.id not in now:
             raise SetError("notFound")
@@ -207,18 +209,19 @@ class MailboxWrites:
             facts = before.get(mailbox_id)
             if facts is None:
                 raise SetError("notFound")
-            if is_inbox(facts.path):
+            if hierarchy.namespaces.is_inbox(facts.path):
                 raise SetError("forbidden", "the Inbox cannot be destroyed")
             if any(other.parent_id == mailbox_id for other in before.values()):
                 raise SetError("mailboxHasChild")
             if not remove_emails and facts.is_selectable and await self._has_email(facts.path):
                 raise SetError("mailboxHasEmail")
-            # Some servers delete nothing that is selected somewhere.
-            self._link.forget(lambda selected: hierarchy.is_below(selected, facts.path))
-            error = await self._attempt(Delete(facts.path))
-            if not isinstance(error, CommandFailed) and facts.is_subscribed:
-                await self._attempt_all([Unsubscribe(facts.path)])
-            await self._look_again()
+            async with self._schedule.left_alone([mailbox_id]):
+                # Some servers delete nothing that is selected somewhere.
+                self._link.forget(lambda selected: hierarchy.is_below(selected, facts.path))
+                error = await self._attempt(Delete(facts.path))
+                if not isinstance(error, CommandFailed) and facts.is_subscribed:
+                    await self._attempt_all([Unsubscribe(facts.path)])
+                await self._look_again()
             now = self._mailboxes().get(mailbox_id)
             if now is None or (error is None and facts.is_selectable and not now.is_selectable):
                 await self._lister.keep_stored({facts.path: None})
@@ -286,7 +289,7 @@ class MailboxWrites:
     async def _known_hierarchy(self) -> Hierarchy:
         if self._hierarchy is None:
             async with self._link.connection() as connection:
-                namespaces = await namespaces_of(connection)
+                namespaces = await self._link.namespaces(connection)
                 # RFC 9051 section 6.3.9: with an empty name LIST tells the delimiter alone.
                 entries = await connection.list_mailboxes(namespaces.personal, "")
             self._hierarchy = Hierarchy(namespaces, entries[0].delimiter if entries else None)

@@ -3,6 +3,9 @@
 Rule 1: a mailbox is indexed by one task, however many requests wait for it; a request that goes away stops nothing.
 Rule 2: background work takes one connection at a time and goes on where it failed when the next request comes.
 Rule 3: a mailbox whose UIDVALIDITY keeps changing is left as it is for a while: reading it anew each time helps nobody.
+Rule 4: what is being renamed or deleted is not selected meanwhile (`left_alone`). Dovecot 2.3 lets DELETE and EXAMINE
+of one mailbox wait for one another's locks, three seconds as a rule and two minutes at worst, and then logs "dotlock
+…/dovecot-uidlist.lock was immediately deleted under us".
 """
 
 from __future__ import annotations
@@ -10,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from contextlib import asynccontextmanager, suppress
 
 from gateway.account.account import DIGESTED_AT_ONCE
 from gateway.account.records import Batch, MailboxRow, Need
@@ -25,6 +29,7 @@ log = logging.getLogger(__name__)
 DETAILS_AT_ONCE = 100  # emails: the server reads every body for them, and a request must not wait long behind it
 MAX_REBUILDS = 3  # of one mailbox within REBUILD_SPAN_S; more is a server that flaps
 REBUILD_SPAN_S = 600.0
+LEAVE_S = 5.0  # for reading under way to end before a RENAME or DELETE; what is longer has selected long ago
 REFUSED_S = 30.0  # until a mailbox that could not be selected is tried again
 
 
@@ -37,6 +42,10 @@ class Schedule:
         self._background: asyncio.Task[None] | None = None
         self._rebuilt: dict[str, tuple[float, ...]] = {}  # when each mailbox was indexed, the last few times
         self._not_before: dict[str, float] = {}
+        self._reading: set[str] = set()  # mailboxes whose indexing has begun
+        self._left_alone: set[str] = set()
+        self._may_go_on = asyncio.Event()
+        self._loading = asyncio.Lock()  # held while details are loaded: they may come from any mailbox
         self.on_indexed: Callable[[str], None] = lambda _: None  # told of each mailbox whose indexing is complete
 
     async def ensure(self, need: Need) -> None:
@@ -55,6 +64,26 @@ class Schedule:
         """Do in the background whatever there is to do."""
         if self._link.has_work:
             self._wake()
+
+    @asynccontextmanager
+    async def left_alone(self, mailbox_ids: Collection[str]) -> AsyncIterator[None]:
+        """Read nothing of these mailboxes in the body, which ends with a look at the tree: what waits uses new paths.
+
+        One body at a time: its caller has the turn.
+        """
+        self._may_go_on.clear()
+        self._left_alone.update(mailbox_ids)
+        try:
+            reading = [self._indexing[id] for id in mailbox_ids if id in self._reading]
+            if reading:
+                await asyncio.wait(reading, timeout=LEAVE_S)
+            with suppress(TimeoutError):  # a slow load from elsewhere, as a rule
+                async with asyncio.timeout(LEAVE_S), self._loading:
+                    pass
+            yield
+        finally:
+            self._left_alone.clear()
+            self._may_go_on.set()
 
     async def aclose(self) -> None:
         """Stop all work."""
@@ -76,8 +105,14 @@ class Schedule:
 
     async def _index_one(self, row: MailboxRow) -> None:
         mailbox_id = row.facts.id
+        if mailbox_id in self._left_alone:
+            await self._may_go_on.wait()
+            if (now_there := self._link.mailboxes().get(mailbox_id)) is None:
+                return
+            row = now_there
         if time.monotonic() < self._not_before.get(mailbox_id, 0.0):
             return
+        self._reading.add(mailbox_id)
         try:
             await index_mailbox(self._link, row)
             self._link.rebuilding.discard(mailbox_id)
@@ -87,6 +122,8 @@ class Schedule:
             log.warning("mailbox not indexed", extra={"mailbox": mailbox_id, "error": type(error).__name__})
             self._not_before[mailbox_id] = time.monotonic() + REFUSED_S
             return
+        finally:
+            self._reading.discard(mailbox_id)
         rebuilt = self._rebuilt.get(mailbox_id, ())
         now = time.monotonic()
         if len(rebuilt) == MAX_REBUILDS and now - rebuilt[0] < REBUILD_SPAN_S:
@@ -134,8 +171,12 @@ class Schedule:
             if not lacking:
                 self._link.has_work = any(_lacks_index(row) for row in self._link.mailboxes().values())
                 return
-            if not await load_details(self._link, lacking):
-                return
+            if self._left_alone:
+                await self._may_go_on.wait()
+                continue
+            async with self._loading:
+                if not await load_details(self._link, lacking):
+                    return
             await asyncio.sleep(0)
 
 

@@ -39,6 +39,7 @@ class Listed:
     mailbox_id: str | None = None  # MAILBOXID (RFC 8474)
     guid: str | None = None  # Dovecot's STATUS X-GUID
     rights: str | None = None  # the letters of MYRIGHTS (RFC 4314); None: there is no ACL
+    shares: tuple[tuple[str, tuple[str, ...]], ...] = ()  # whom it is shared with, and the rights
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,25 @@ class KnownMailbox:
 
 @dataclass(frozen=True, slots=True)
 class Namespaces:
-    """RFC 2342, as far as the tree needs it. `foreign`: prefixes of other users' and shared mailboxes."""
+    """RFC 2342, as far as the tree of one account needs it. Of a shared account (`scope`) `personal` is its prefix."""
 
     personal: str = ""
-    foreign: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()  # prefixes of other users' and shared mailboxes
+    inbox: str | None = "INBOX"  # the path of the INBOX; None: there is none
+
+    def is_inbox(self, path: str) -> bool:
+        """Tell whether a path is that of the INBOX."""
+        return is_inbox(path) if self.inbox == "INBOX" else path == self.inbox
+
+    def is_root(self, path: str, delimiter: str | None) -> bool:
+        """Tell whether a path is the prefix, but for its delimiter: what is below it stands beside it."""
+        return bool(self.personal) and f"{path}{delimiter or ''}".upper() == self.personal.upper()
+
+    def is_foreign(self, path: str) -> bool:
+        """Tell whether the longest prefix that fits belongs to a namespace that is not personal."""
+        foreign = max((len(prefix) for prefix in self.foreign if is_under(path, prefix)), default=-1)
+        own = len(self.personal) if is_under(path, self.personal) or self.is_inbox(path) else -1
+        return foreign > own
 
 
 class Move(NamedTuple):
@@ -94,18 +110,18 @@ def build_tree(
 
     `sort_orders`: by path, those that a client has set.
     """
-    own = _with_every_level([entry for entry in listed if not is_foreign(entry.path, namespaces)], namespaces)
+    own = _with_every_level([entry for entry in listed if _belongs(entry, namespaces)], namespaces)
     levels = {entry.path: _levels(entry, namespaces) for entry in own}
     path_of_levels = {level: path for path, level in levels.items()}
     roles = assign_roles(
         [
-            Candidate(e.path, levels[e.path][-1], len(levels[e.path]) - 1, e.attributes, is_inbox(e.path))
+            Candidate(e.path, levels[e.path][-1], len(levels[e.path]) - 1, e.attributes, namespaces.is_inbox(e.path))
             for e in own
             if _selectable(e)
         ]
     )
     assigned = _assign_ids(own, _moved(known, own, moves) if moves else known)
-    names = _names(own, levels)
+    names = _names(own, levels, namespaces)
     facts, by_id = [], {}
     for entry in own:
         parent = path_of_levels.get(levels[entry.path][:-1])
@@ -121,6 +137,7 @@ def build_tree(
                 sort_order=sort_orders.get(entry.path, SORT_ORDER.get(role or "", UNSORTED)),
                 rights=_rights(entry, namespaces),
                 is_selectable=selectable,
+                shares=entry.shares,
                 total_emails=entry.seen.messages if entry.seen else None,
                 unread_emails=entry.unseen,
             )
@@ -154,10 +171,10 @@ def _rights(entry: Listed, namespaces: Namespaces) -> frozenset[str]:
     rights = ALL_RIGHTS if entry.rights is None else rights_of(entry.rights)
     if not _selectable(entry):
         rights &= _SHELL_RIGHTS
-    if is_inbox(entry.path):
+    if namespaces.is_inbox(entry.path):
         rights -= _NOT_OF_INBOX
     # Where the personal namespace is `INBOX.`, what is below INBOX stands beside it.
-    is_root = is_inbox(entry.path) and namespaces.personal.upper() == f"INBOX{entry.delimiter}"
+    is_root = namespaces.is_inbox(entry.path) and namespaces.is_root(entry.path, entry.delimiter)
     return rights - {"mayCreateChild"} if is_root or "\\noinferiors" in entry.attributes else rights
 
 
@@ -166,28 +183,31 @@ def is_inbox(path: str) -> bool:
     return path.upper() == "INBOX"  # the one name without case (RFC 3501 section 5.1)
 
 
+def _belongs(entry: Listed, namespaces: Namespaces) -> bool:
+    """Tell whether an entry is one of the account's; the bare prefix of a shared one is none, unless it holds mail."""
+    is_bare = namespaces.inbox != "INBOX" and namespaces.is_root(entry.path, entry.delimiter)
+    return not namespaces.is_foreign(entry.path) and (_selectable(entry) or not is_bare)
+
+
 def _selectable(entry: Listed) -> bool:
     return not entry.attributes & {"\\noselect", "\\nonexistent"}
 
 
-def is_foreign(path: str, namespaces: Namespaces) -> bool:
-    """Tell whether the longest prefix that fits belongs to a namespace that is not personal."""
-    foreign = max((len(prefix) for prefix in namespaces.foreign if prefix and _is_under(path, prefix)), default=0)
-    return foreign > (len(namespaces.personal) if _is_under(path, namespaces.personal) else 0)
-
-
-def _is_under(path: str, prefix: str) -> bool:
-    return path.startswith(prefix) or path == prefix[:-1]
+def is_under(path: str, prefix: str) -> bool:
+    """Tell whether a path begins with a prefix, or is that without the delimiter at its end."""
+    return path.startswith(prefix) or (prefix != "" and path == prefix[:-1])
 
 
 def _levels(entry: Listed, namespaces: Namespaces) -> tuple[str, ...]:
     """Split a path; the personal namespace's prefix (Courier: `INBOX.`) is no level of its own."""
     path = entry.path
-    if is_inbox(path):
+    if namespaces.is_inbox(path):
         return ("INBOX",)
     prefix = namespaces.personal
     if prefix and path.startswith(prefix) and len(path) > len(prefix):
         return tuple(path[len(prefix) :].split(entry.delimiter or "\0"))
+    if namespaces.inbox != "INBOX":
+        return (path,)
     first, *rest = path.split(entry.delimiter) if entry.delimiter else [path]
     return ("INBOX" if is_inbox(first) else first, *rest)
 
@@ -269,12 +289,12 @@ def _recognise(own: list[Listed], known: Sequence[KnownMailbox]) -> tuple[dict[s
     return {path: id for path, id in kept.items() if path not in renamed}, renamed
 
 
-def _names(own: list[Listed], levels: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+def _names(own: list[Listed], levels: Mapping[str, tuple[str, ...]], namespaces: Namespaces) -> dict[str, str]:
     names: dict[str, str] = {}
     taken: set[tuple[tuple[str, ...], str]] = set()
     for entry in own:
         level = levels[entry.path]
-        name = "Inbox" if is_inbox(entry.path) else _presentable(level[-1])
+        name = "Inbox" if namespaces.is_inbox(entry.path) else _presentable(level[-1])
         unique, number = name, 2
         while (level[:-1], unique) in taken:
             unique, number = f"{name} ({number})", number + 1

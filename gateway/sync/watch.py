@@ -35,6 +35,7 @@ LINGER_S = 60.0  # a client that reloads its page comes back sooner
 RENEW_S = 300.0  # a look at all mailboxes, which also keeps NATs from dropping a quiet flow
 PROVEN_S = 60.0  # for so long after a look a silent connection is believed; a request then begins the next look
 SWEEP_S = 5.0  # between looks where nothing tells of changes in all mailboxes
+SHARED_SWEEP_S = 20.0  # the same in accounts of others: a login may see dozens, and they share its connections
 SWEEP_SHARE = 0.1  # of the time at most goes into those looks, if they take long
 AGAIN_S = 5.0  # at least so often while there is news: of a hundred changes one after another Dovecot 2.3 forgets one
 QUIET_S = 20.0  # without news: then the index lets go of its connections, which come back in a millisecond
@@ -84,6 +85,10 @@ class Watcher:
                     self._lingering = asyncio.get_running_loop().call_later(LINGER_S, self._stop)
 
         return end
+
+    def is_wanted(self) -> bool:
+        """Tell whether anybody wants to hear of changes."""
+        return self._demand > 0
 
     def vouches(self) -> bool:
         """Tell whether the index holds all that the upstream has told, and the upstream tells of everything."""
@@ -210,7 +215,8 @@ class Watcher:
             begun = time.monotonic()
             await self._refresher.catch_up()
             self._schedule.wake()
-            await asyncio.sleep(max(SWEEP_S, (time.monotonic() - begun) / SWEEP_SHARE) * random.uniform(0.9, 1.1))
+            at_least_s = SWEEP_S if self._link.scope.is_personal else SHARED_SWEEP_S
+            await asyncio.sleep(max(at_least_s, (time.monotonic() - begun) / SWEEP_SHARE) * random.uniform(0.9, 1.1))
 
     # ------------------------------------------------------------ work
 

@@ -166,6 +166,42 @@ def check_changes(snapshot: Snapshot, states: dict[str, str], old: View, new: Vi
         assert {id for id in after if id in before and before[id] != after[id]} <= named, type
 
 
+class Pager:
+    """A client that reads one page of /changes after each batch, and gets what it is told of as it is then."""
+
+    def __init__(self, states: dict[str, str], view: View) -> None:
+        self.states, self.known = states, _objects(view)
+
+    def read(self, snapshot: Snapshot, view: View, limit: int) -> bool:
+        """Read a page of each type; return whether there is more."""
+        now, has_more = _objects(view), False
+        for type, known in self.known.items():
+            changes = snapshot.changes(type, self.states[type], limit)  # type: ignore[arg-type]  # names of types
+            assert not {*changes.created, *changes.updated} & {*changes.destroyed}
+            for id in changes.destroyed:
+                known.pop(id, None)
+            for id in [*changes.created, *changes.updated]:
+                known.pop(id, None)
+                if id in now[type]:  # else it has gone since, and a later page tells
+                    known[id] = now[type][id]
+            self.states[type] = changes.new_state
+            has_more = has_more or changes.has_more
+        return has_more
+
+    def check(self, snapshot: Snapshot, view: View) -> None:
+        """Read on to the end: it has come to what is there, and to the states of a /get."""
+        for _ in range(200):
+            if not self.read(snapshot, view, 3):
+                break
+        assert self.known == _objects(view)
+        assert self.states == {type: snapshot.state(type) for type in self.states}  # type: ignore[arg-type]
+
+
+def _objects(view: View) -> dict[str, dict[str, object]]:
+    mailboxes = {id: one[:2] for id, one in view.mailboxes.items()}
+    return {"Email": {**view.emails}, "Thread": {**view.threads}, "Mailbox": {**mailboxes}}
+
+
 def digest_for(index: Index, query: EmailQuery) -> None:
     """Do as an account does before it evaluates a query."""
     with index.snapshot() as snapshot:
@@ -207,7 +243,7 @@ def test_the_index_is_the_model(
         moments: list[tuple[dict[str, str], View, list[list[str]]]] = []
         # A mailbox shows its own counts from its mark on; a trailing batch settles what bulk batches left.
         marks = [MailboxDelta(id, mark=Mark(1, is_indexed=True)) for id in MAILBOXES]
-        is_settled = True
+        is_settled, pagers = True, list[Pager]()
         for batch in [Batch(FULL_TREE, marks), *history, Batch(deltas=marks)]:
             index.apply(batch)
             index.flush()  # windows of a first indexing are seen together
@@ -235,6 +271,11 @@ def test_the_index_is_the_model(
                         assert splice(old_ids, changes.removed, changes.added) == ids
                 states = {type: snapshot.state(type) for type in ("Email", "Thread", "Mailbox")}  # type: ignore[arg-type]
                 moments.append((states, view, results))
+                for pager in pagers:
+                    pager.read(snapshot, view, limit or 2)
+                pagers.append(Pager(states.copy(), view))
         with index.snapshot() as snapshot:
             check_view(snapshot, model.view(), is_settled=True)
+            for pager in pagers:
+                pager.check(snapshot, view)
         index.close()

@@ -8,6 +8,7 @@ from itertools import count
 
 from gateway.account.account import Account
 from gateway.account.backend import EmailChange, MailboxChange, NewEmail, NewMailbox
+from gateway.account.quotas import Quota, keep
 from gateway.account.records import Batch, FlagChange, Location, MailboxDelta, MailboxFacts, Mark, NewMessage
 from gateway.jmap.errors import MethodError, SetError
 from gateway.jmap.objects.mailbox import RIGHTS
@@ -26,10 +27,20 @@ class IndexWrites:
         self.changed: list[list[EmailChange]] = []  # one list for each call
         self.appended: list[NewEmail] = []
         self.refusals: dict[str | None, SetError | MethodError] = {}
+        self.quotas: list[Quota] = []
         self._uids = count(1_000_000)
 
     def stored(self, email_id: str, octets: bytes) -> None:
         """Remember what an Email consists of."""
+
+    async def load_shares(self) -> None:
+        pass
+
+    async def change_shares(self, mailbox_id: str, changes: Mapping[str, frozenset[str] | None]) -> None:
+        raise SetError("forbidden")
+
+    async def refresh_quotas(self) -> None:
+        await keep(self.account.user_records, self.quotas)
 
     async def change_emails(self, changes: Sequence[EmailChange]) -> Mapping[str, SetError]:
         self.changed.append(list(changes))

@@ -229,6 +229,29 @@ async def test_query_changes_response(world: World) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("arguments", "is_cut"),
+    [
+        ({"sort": [{"property": "receivedAt"}]}, True),
+        ({"sort": [{"property": "receivedAt"}], "filter": {"subject": "x"}}, True),
+        ({"sort": [{"property": "receivedAt"}], "filter": {"inMailbox": "inbox"}}, False),
+        ({"sort": [{"property": "receivedAt"}], "collapseThreads": True}, False),
+        ({"sort": [{"property": "receivedAt"}], "filter": {"notKeyword": "$seen"}}, False),
+    ],
+)
+async def test_changes_past_up_to_id_are_left_out_where_nothing_moves(
+    world: World, arguments: dict[str, Any], is_cut: bool
+) -> None:
+    """Only where filter and sort see nothing that changes (RFC 8620 section 5.6); an id that is gone cuts nothing."""
+    first = await world.deliver(mail("x", 1))
+    state = (await world.call("Email/query", **arguments))["queryState"]
+    new = await world.deliver(mail("x", 2))
+    for up_to_id, added in ((first, [] if is_cut else [new]), (new, [new]), ("Mgone", [new])):
+        changes = await world.call("Email/queryChanges", **arguments, sinceQueryState=state, upToId=up_to_id)
+        assert [one["id"] for one in changes["added"]] == added
+        assert changes["removed"] == []
+
+
 async def test_query_changes_refused(world: World) -> None:
     """More changes than maxChanges is tooManyChanges, a strange state cannotCalculateChanges."""
     state = (await world.call("Email/query"))["queryState"]

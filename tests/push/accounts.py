@@ -9,10 +9,11 @@ from pathlib import Path
 from gateway.account.account import Account
 from gateway.account.records import Applied, Batch, MailboxDelta, MailboxFacts, Mark, NewMessage
 from gateway.jmap.capability import CORE, MAIL, mail_account_capability
+from gateway.store.api import RecordStore
 from tests.fakes.backend import FakeBackend, FakeUploads
 
 
-def make_account(path: Path, id: str = "A1") -> Account:
+def make_account(path: Path, id: str = "A1", records: RecordStore | None = None) -> Account:
     """Return an account that is not open yet."""
     capabilities = {CORE: {}, MAIL: mail_account_capability(email_sort_options=["receivedAt"])}
     return Account(
@@ -23,13 +24,14 @@ def make_account(path: Path, id: str = "A1") -> Account:
         make_backend=FakeBackend,
         uploads=FakeUploads(),
         capabilities=capabilities,
+        records=records,
     )
 
 
 @asynccontextmanager
-async def opened(path: Path, id: str = "A1") -> AsyncIterator[Account]:
+async def opened(path: Path, id: str = "A1", records: RecordStore | None = None) -> AsyncIterator[Account]:
     """Open an account with an inbox."""
-    account = make_account(path, id)
+    account = make_account(path, id, records)
     await account.open()
     await rename(account, "Inbox")
     try:

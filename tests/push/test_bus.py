@@ -9,6 +9,7 @@ import pytest
 
 from gateway.push import bus as bus_module
 from gateway.push.bus import Bus, Ended
+from gateway.store import SqliteStore
 from tests.push.accounts import deliver, opened, rename, state, watchers
 
 SOON_S = 2.0
@@ -132,18 +133,28 @@ async def test_an_ended_listener_says_so(tmp_path: Path) -> None:
         assert [changed async for changed in listener] == []
 
 
-async def test_types_that_are_kept_elsewhere_are_told(tmp_path: Path) -> None:
-    """What is published reaches who listens, and counts in the position."""
-    states = {"Identity": "1"}
-    bus = Bus(lambda _account_id: states)
-    async with opened(tmp_path / "a.db") as account:
+async def test_records_that_no_index_holds_are_told(tmp_path: Path) -> None:
+    """A write reaches who listens, and counts in the position."""
+    bus, store = Bus(), await SqliteStore.open(tmp_path)
+    async with opened(tmp_path / "a.db", records=store) as account:
         async with bus.listen({"A1": account}) as listener:
+            await account.user_records.write("Identity", {"I1": {"name": "Ann"}})
+            assert await listener.next(SOON_S) == {"A1": {"Identity": await account.user_records.state("Identity")}}
             told = listener.position
-            bus.publish("A1", {"Identity": "2"})
-            assert await listener.next(SOON_S) == {"A1": {"Identity": "2"}}
-        states["Identity"] = "3"
         async with bus.listen({"A1": account}, since=told) as listener:
-            assert await listener.next(SOON_S) == {"A1": {"Identity": "3"}}
+            with pytest.raises(TimeoutError):
+                await listener.next(0.05)
+        await account.user_records.write("Identity", {"I1": None})
+        async with bus.listen({"A1": account}, since=told) as listener:
+            assert await listener.next(SOON_S) == {"A1": {"Identity": await account.user_records.state("Identity")}}
+    await store.close()
+
+
+async def test_what_is_published_is_told(tmp_path: Path) -> None:
+    bus = Bus()
+    async with opened(tmp_path / "a.db") as account, bus.listen({"A1": account}) as listener:
+        bus.publish("A1", {"Quota": "2"})
+        assert await listener.next(SOON_S) == {"A1": {"Quota": "2"}}
 
 
 async def test_what_could_not_be_told_is_put_back(tmp_path: Path) -> None:
@@ -156,3 +167,22 @@ async def test_what_could_not_be_told_is_put_back(tmp_path: Path) -> None:
         again = await listener.next(SOON_S)
         assert again["A1"]["Mailbox"] == state(account, "Mailbox") != changed["A1"]["Mailbox"]
         assert again["A1"]["Email"] == changed["A1"]["Email"]
+
+
+async def test_a_group_that_changes(tmp_path: Path) -> None:
+    """Who listens to a login hears of an account that comes, whole and at once, and of one that has gone no more."""
+    bus = Bus()
+    async with opened(tmp_path / "a.db") as account, opened(tmp_path / "b.db", id="A2") as other:
+        await deliver(other, 1)
+        async with bus.listen({"A1": account}) as listener, bus.listen({"A2": other}) as stranger:
+            bus.regroup("A1", {"A1": account, "A2": other})
+            assert (await listener.next(SOON_S))["A2"]["Email"] == state(other, "Email")
+            await deliver(other, 2)
+            assert set(await listener.next(SOON_S)) == {"A2"}
+            bus.regroup("A1", {"A1": account})
+            await stranger.next(SOON_S)
+            await deliver(other, 3)
+            assert set(await stranger.next(SOON_S)) == {"A2"}
+            with pytest.raises(TimeoutError):
+                await listener.next(0.05)
+            assert watchers(other) == 1

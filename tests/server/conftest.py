@@ -13,7 +13,11 @@ import aiohttp
 import pytest
 
 from gateway.config import load
+from gateway.secret import Secret
 from gateway.server.serve import running
+from gateway.upstream.managesieve import Connection
+from gateway.upstream.sasl import PasswordCredentials
+from gateway.upstream.tls import Endpoint
 from tests.upstreams.upstream import Upstream
 
 USING = ["urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail"]
@@ -27,6 +31,7 @@ class JmapClient:
         basic = base64.b64encode(f"{login}:{password}".encode()).decode()
         self.headers = {"Authorization": f"Basic {basic}"}
         self.account_id = ""
+        self.using = USING
 
     async def session(self) -> tuple[int, dict[str, Any]]:
         """GET the Session: status and object (or problem document)."""
@@ -37,17 +42,25 @@ class JmapClient:
             return answer.status, session
 
     async def request(self, *calls: tuple[str, dict[str, Any]]) -> tuple[int, Any]:
-        """POST method calls: status and the Response (or problem document). The accountId is added."""
+        """POST method calls: status and the Response (or problem document). The accountId is added where it lacks."""
         if not self.account_id:
             await self.session()
         body = {
-            "using": USING,
+            "using": self.using,
             "methodCalls": [
                 [name, {"accountId": self.account_id, **args}, str(n)] for n, (name, args) in enumerate(calls)
             ],
         }
         async with self.http.post(f"{self.url}/jmap/api", json=body, headers=self.headers) as answer:
             return answer.status, await answer.json(content_type=None)
+
+    async def error(self, name: str, **arguments: Any) -> dict[str, Any]:
+        """Make one call that must fail; return the error's arguments."""
+        _status, answer = await self.request((name, arguments))
+        (answered, response, _call_id) = answer["methodResponses"][0]
+        assert answered == "error", response
+        error: dict[str, Any] = response
+        return error
 
     async def call(self, name: str, **arguments: Any) -> dict[str, Any]:
         """Make one call and return its response's arguments; an error response fails the test."""
@@ -130,3 +143,21 @@ max_staleness_s = 0
             return lambda login, password=upstream.password: JmapClient(http, url, login, password)
 
         yield start
+
+
+@pytest.fixture
+async def sieve_client(gateway: MakeGateway, dovecot: Upstream) -> JmapClient:
+    """A client of a gateway that has a ManageSieve server."""
+    dovecot.place.wait_for_ports("sieve")
+    more = f'sieve = "sieve://{dovecot.host}:{dovecot.ports["sieve"]}"'
+    made = await gateway(dovecot, more=more)
+    return made(dovecot.fresh_login())
+
+
+@pytest.fixture
+async def other_client(sieve_client: JmapClient, dovecot: Upstream) -> AsyncIterator[Connection]:
+    """A ManageSieve client of the same login."""
+    endpoint = Endpoint("localhost", dovecot.ports["sieve"], "starttls", ca_file=str(dovecot.ca_file))
+    connection = await Connection.open(endpoint, PasswordCredentials(sieve_client.login, Secret(dovecot.password)))
+    yield connection
+    await connection.logout()

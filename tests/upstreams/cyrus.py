@@ -56,6 +56,15 @@ def make_known(place: Place, login: str) -> None:
     place.give(database)
 
 
+def set_quota(server: Upstream, login: str, resources: str) -> None:
+    """Limit an account: `STORAGE 100 MESSAGE 10` (RFC 9208's units)."""
+    with server.imap(login), server.imap(ADMIN) as admin:  # the first login makes the mailboxes
+        admin.xatom("SETQUOTA", f'"user/{login}"', f"({resources})")
+        typ, answer = admin.getquota(f"user/{login}")
+        assert typ == "OK", answer
+        assert resources.split()[0].encode() in answer[0], answer
+
+
 def _imapd_conf(place: Place, smtp_port: int) -> str:
     special_use = "\n".join(f"xlist-{name.lower()}: {name}" for name in SPECIAL_USE)
     mailboxes = "|".join(SPECIAL_USE)

@@ -27,7 +27,10 @@ INSTALLED: dict[str, tuple[str, ...]] = {
     "courier": ("libstdc++6",),
     "redis": ("redis-server", "redis-tools"),
 }
-TOOLS = {"curl": "curl"}  # program -> package; what `make run` prints is a curl line
+TOOLS = {  # program -> package
+    "curl": "curl",  # what `make run` prints is a curl line
+    "chromium": "chromium",  # a page's own EventSource and fetch, with its rules for other origins
+}
 UNPACKED: dict[str, tuple[str, ...]] = {
     "cyrus": (
         *("cyrus-imapd", "cyrus-common", "cyrus-caldav", "sasl2-bin", "libbrotli1", "libclamav12", "libical3"),

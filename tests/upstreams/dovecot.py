@@ -31,11 +31,18 @@ LISTENERS = ("imap", "imaps", "sieve", "submission", "submissions", "lmtp")
 
 
 def start(
-    place: Place, tier: Tier = "full", *, quota: str = "20G", max_connections: int = 10, rawlog: bool = False
+    place: Place,
+    tier: Tier = "full",
+    *,
+    quota: str = "20G",
+    max_connections: int = 10,
+    rawlog: bool = False,
+    shares: bool = False,
 ) -> Upstream:
     """Start Dovecot. `max_connections` is per login and address; 10 is the packaged default.
 
-    With `rawlog`, each IMAP connection is recorded in `rawlog/LOGIN/`, if that directory exists.
+    With `rawlog`, each IMAP connection is recorded in `rawlog/LOGIN/`, if that directory exists. With `shares` there
+    are ACLs, the mailboxes of others under `shared/`, and those of everybody under `Public/`.
     """
     tls = make_certificates(place.make("tls"), domain=DOMAIN)
     for name in ("home", "state", "run"):
@@ -53,6 +60,7 @@ def start(
         + f"ssl_cert = <{tls.certificate}\nssl_key = <{tls.key}\n"
         + _accounts(place)
         + _mailboxes()
+        + (_shares(place) if shares else "")
         + _services(place, ports),
     )
     place.spawn("dovecot", [dovecot_path(), "-F", "-c", config])
@@ -166,6 +174,38 @@ def _mailboxes() -> str:
         f"  mailbox {name} {{\n    auto = subscribe\n    special_use = \\{name}\n  }}\n" for name in SPECIAL_USE
     )
     return f"namespace inbox {{\n  inbox = yes\n  separator = /\n{special}}}\n"
+
+
+def _shares(place: Place) -> str:
+    """Return the namespaces that are not personal, and the ACL plugin, after all that sets `mail_plugins`."""
+    place.make("public")
+    place.write("acl", "Public authenticated lrwstipekx\nPublic/* authenticated lrwstipekx\n")
+    return f"""\
+namespace {{
+  type = shared
+  prefix = shared/%%n/
+  separator = /
+  location = maildir:{place.dir}/home/%%n/Maildir:INDEXPVT=~/shared/%%n
+  subscriptions = no
+  list = children
+}}
+namespace {{
+  type = public
+  prefix = Public/
+  separator = /
+  location = maildir:{place.dir}/public/Maildir:INDEXPVT=~/public
+  subscriptions = no
+  list = children
+}}
+mail_plugins = $mail_plugins acl
+protocol imap {{
+  mail_plugins = quota acl imap_quota imap_acl
+}}
+plugin {{
+  acl = vfile:{place.dir}/acl
+  acl_shared_dict = file:{place.dir}/state/shared-mailboxes.db
+}}
+"""
 
 
 def _services(place: Place, ports: dict[str, int]) -> str:

@@ -79,6 +79,15 @@ def dovecot_bare(request: pytest.FixtureRequest) -> Iterator[Upstream]:
 
 
 @pytest.fixture(scope="session")
+def dovecot_shared(request: pytest.FixtureRequest) -> Iterator[Upstream]:
+    """Dovecot with ACLs, other users' mailboxes and public ones."""
+    with running(
+        request, "dovecot-shared", "dovecot", lambda place: dovecot_server.start(place, shares=True)
+    ) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def cyrus(request: pytest.FixtureRequest) -> Iterator[Upstream]:
     """Cyrus as Debian ships it."""
     with running(request, "cyrus", "cyrus", cyrus_server.start) as server:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.upstreams.certificates import make_certificates
 from tests.upstreams.place import HOST, Place
+from tests.upstreams.smtpsink import FAULTS, REACHED
 from tests.upstreams.upstream import DOMAIN, PASSWORD
 
 WAIT_S = 10.0
+_serial = itertools.count(1)
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -38,10 +43,37 @@ class SmtpSink:
     ca_file: Path
     host: str = HOST
 
+    @contextmanager
+    def faulty(self, **stages: Any) -> Iterator[None]:
+        """Let things go wrong meanwhile, as `smtpsink` describes."""
+        path = self.directory / FAULTS
+        (self.directory / REACHED).unlink(missing_ok=True)
+        written = path.with_suffix(".new")
+        written.write_text(json.dumps({"id": str(next(_serial)), **stages}))
+        written.rename(path)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+    def reached(self) -> list[str]:
+        """The stages at which something has gone wrong, since `faulty` began last."""
+        path = self.directory / REACHED
+        return path.read_text().split() if path.exists() else []
+
+    def to(self, address: str, count: int = 0) -> list[Kept]:
+        """What was accepted for one recipient."""
+        end = time.monotonic() + WAIT_S
+        while len(found := [one for one in self.kept() if address in one.recipients]) < count:
+            if time.monotonic() > end:
+                raise AssertionError(f"{len(found)} messages for {address} arrived instead of {count}")
+            time.sleep(0.02)
+        return found
+
     def kept(self, count: int = 0) -> list[Kept]:
         """Everything accepted so far; wait until there are `count`."""
         end = time.monotonic() + WAIT_S
-        while len(paths := sorted(self.directory.glob("*.json"))) < count:
+        while len(paths := sorted(self.directory.glob("[0-9]*.json"))) < count:
             if time.monotonic() > end:
                 raise AssertionError(f"{len(paths)} messages arrived instead of {count}")
             time.sleep(0.02)

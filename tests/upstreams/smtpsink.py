@@ -6,6 +6,15 @@ Each message is DIR/N.eml, its envelope DIR/N.json (written last, so that its ap
 Recipients whose local part starts with one of these words are treated specially:
 
     reject  550 at RCPT     defer  451 at RCPT     late  554 after DATA
+
+DIR/faults.json, if it is there, says what else goes wrong, read anew for each command:
+
+    {"offers": ["FUTURERELEASE 86400 2030-01-01T00:00:00Z"],    EHLO lines in place of the usual ones
+     "rcpt": {"reply": "451 4.3.0 later", "times": 2},          a reply in place of the real one, twice
+     "end": {"cut": true}, "data": {"wait_s": 3.0}}             the connection cut; a delay, then as usual
+
+DIR/reached gets a line for each. By stage: greeting ehlo starttls auth mail rcpt data body (an octet of the message has
+come) end (all of it has, nothing is kept yet) kept (it is kept, no reply yet).
 """
 
 from __future__ import annotations
@@ -17,15 +26,19 @@ import json
 import re
 import smtplib
 import ssl
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 LINE_LIMIT = 1 << 20
 SIZE_LIMIT_OCTETS = 50 << 20
 TIMEOUT_S = 60.0
 EXTENSIONS = ("PIPELINING", f"SIZE {SIZE_LIMIT_OCTETS}", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES")
+FAULTS = "faults.json"
+REACHED = "reached"  # the stages at which something has gone wrong, one a line
 REFUSED_AT_RCPT = {"reject": "550 5.1.1 no such user", "defer": "451 4.3.0 try again later"}
 
 
@@ -39,6 +52,24 @@ class Sink:
     lmtp: tuple[str, int] | None = None
     tls: ssl.SSLContext | None = None
     _serial: count[int] = field(default_factory=lambda: count(1))
+    _used: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def faults(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads((self.directory / FAULTS).read_text())
+        except FileNotFoundError:
+            return {}
+        return found
+
+    def fault(self, stage: str) -> dict[str, Any]:
+        """What is to go wrong at this stage, this time."""
+        faults = self.faults()
+        found: dict[str, Any] = faults.get(stage, {})
+        used = (stage, str(faults.get("id", "")))
+        if not found or ("times" in found and self._used[used] >= found["times"]):
+            return {}
+        self._used[used] += 1
+        return found
 
     def keep(self, envelope: dict[str, object], recipients: list[str], octets: bytes) -> str:
         """Store a message, hand it on to local recipients, and return the reply."""
@@ -48,11 +79,12 @@ class Sink:
         written = path.with_suffix(".tmp")
         written.write_text(json.dumps(envelope, indent=1))
         written.rename(path.with_suffix(".json"))
-        local = [recipient for recipient in recipients if recipient.lower().endswith("@" + self.domain)]
-        if self.lmtp and local:
+        local = [recipient for recipient in recipients if self.lmtp and recipient.lower().endswith("@" + self.domain)]
+        for recipient in local:  # one by one: LMTP replies for each, and smtplib reads one
+            assert self.lmtp is not None
             with smtplib.LMTP(*self.lmtp, timeout=TIMEOUT_S) as lmtp:
                 options = ["SMTPUTF8"] if lmtp.has_extn("smtputf8") else []
-                lmtp.sendmail(str(envelope["sender"]), local, octets, mail_options=options)
+                lmtp.sendmail(str(envelope["sender"]), [recipient], octets, mail_options=options)
         return f"250 2.0.0 queued as {number}"
 
 
@@ -77,6 +109,9 @@ class Session:
         }
 
     async def run(self) -> None:
+        if (reply := await self._fault("greeting")) is not None:
+            await self._say(reply)
+            return
         await self._say(f"220 {self._sink.domain} ESMTP sink")
         while line := await self._reader.readline():
             verb, _, rest = line.decode("utf-8", "replace").strip().partition(" ")
@@ -84,10 +119,25 @@ class Session:
                 await self._say("221 2.0.0 bye")
                 break
             act = self._verbs.get(verb.upper())
-            reply = await act(rest) if act else "502 5.5.1 unknown command"
+            reply = await self._fault(verb.lower())
+            if reply is None:
+                reply = await act(rest) if act else "502 5.5.1 unknown command"
             if reply is not None:
                 await self._say(reply)
         self._writer.close()
+
+    async def _fault(self, stage: str) -> str | None:
+        """Do what is to go wrong at this stage; return the reply that stands for the real one."""
+        fault = self._sink.fault(stage)
+        if fault:
+            with (self._sink.directory / REACHED).open("a") as reached:
+                reached.write(f"{stage}\n")
+        await asyncio.sleep(fault.get("wait_s", 0))
+        if fault.get("cut"):
+            self._writer.transport.abort()
+            raise ConnectionResetError
+        reply: str | None = fault.get("reply")
+        return reply
 
     async def _say(self, *lines: str) -> None:
         for number, line in enumerate(lines):
@@ -100,11 +150,11 @@ class Session:
         self._recipients: list[tuple[str, list[str]]] = []
 
     async def _ehlo(self, _rest: str) -> None:
-        offered = [*EXTENSIONS]
+        offered = list(self._sink.faults().get("offers", EXTENSIONS))
         if self._sink.tls and not self._is_secure:
             offered.append("STARTTLS")
         if self._sink.password:
-            offered.append("AUTH PLAIN LOGIN")
+            offered.append(self._sink.faults().get("auth_line", "AUTH PLAIN LOGIN OAUTHBEARER XOAUTH2"))
         await self._say(f"250 {self._sink.domain}", *("250 " + extension for extension in offered))
 
     async def _helo(self, _rest: str) -> str:
@@ -128,6 +178,11 @@ class Session:
             elif mechanism.upper() == "LOGIN":
                 login = (base64.b64decode(initial) if initial else await self._ask(b"Username:")).decode()
                 password = (await self._ask(b"Password:")).decode()
+            elif mechanism.upper() in ("OAUTHBEARER", "XOAUTH2"):
+                answer = base64.b64decode(initial) if initial else await self._ask(b"")
+                login, password = bearer(answer.decode())
+                if password != self._sink.password:
+                    await self._ask(b'{"status":"invalid_token"}')
             else:
                 return "504 5.5.4 no such mechanism"
         except ValueError:
@@ -167,8 +222,12 @@ class Session:
             return "503 5.5.1 no recipients"
         await self._say("354 end with .")
         octets = bytearray()
+        if (reply := await self._fault("body")) is not None:
+            return reply
         while (line := await self._reader.readline()) not in (b".\r\n", b""):
             octets += line[1:] if line.startswith(b".") else line
+        if line == b"":
+            raise ConnectionResetError  # cut before the dot: nothing was sent
         recipients = [recipient for recipient, _ in self._recipients]
         envelope: dict[str, object] = {
             "sender": self._sender[0],
@@ -180,8 +239,13 @@ class Session:
         self._reset()
         if any(recipient.lower().startswith("late") for recipient in recipients):
             return "554 5.6.0 rejected after data"
+        if (reply := await self._fault("end")) is not None:
+            return reply
         try:
-            return await asyncio.to_thread(self._sink.keep, envelope, recipients, bytes(octets))
+            answer = await asyncio.to_thread(self._sink.keep, envelope, recipients, bytes(octets))
+            return await self._fault("kept") or answer
+        except ConnectionError:
+            raise
         except (OSError, smtplib.SMTPException) as error:
             return f"451 4.3.0 local delivery failed: {type(error).__name__}"
 
@@ -197,6 +261,15 @@ def address(rest: str, word: str) -> tuple[str, list[str]] | None:
     """Parse `FROM:<address> PARAMETER…`."""
     found = re.fullmatch(rf"{word}:\s*<([^>]*)>\s*(.*)", rest, re.IGNORECASE)
     return (found[1], found[2].split()) if found else None
+
+
+def bearer(message: str) -> tuple[str, str]:
+    """Read the login and the token of OAUTHBEARER (RFC 7628) or XOAUTH2."""
+    login = re.search(r"(?:user=|n,a=)([^\x01,]+)", message)
+    token = re.search(r"auth=Bearer ([^\x01]+)", message)
+    if login is None or token is None:
+        raise ValueError("malformed")
+    return login[1], token[1]
 
 
 async def serve(sink: Sink, host: str, port: int) -> None:

@@ -8,7 +8,7 @@ Rule 3: where the locations of an Email disagree, leaving one of them must not c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gateway.account.backend import EmailChange
@@ -52,6 +52,10 @@ def steps_of(change: EmailChange, places: Places, *, can_move: bool, is_again: b
     Raise SetError("notFound") where there is nothing (left) to change.
     """
     live = {at: flags for at, flags in places.items() if not is_deleted(flags)}
+    if live and not (change.add_mailboxes or change.remove_mailboxes):  # by far the most frequent
+        steps = Steps(change.email_id)
+        _store(steps, change, live, live, is_again=is_again)
+        return steps
     here = {at.mailbox_id for at in live}
     target = (here | change.add_mailboxes) - change.remove_mailboxes
     steps = Steps(change.email_id)
@@ -75,7 +79,7 @@ def steps_of(change: EmailChange, places: Places, *, can_move: bool, is_again: b
     return steps
 
 
-def _store(steps: Steps, change: EmailChange, live: Places, where: list[Location], *, is_again: bool) -> None:
+def _store(steps: Steps, change: EmailChange, live: Places, where: Iterable[Location], *, is_again: bool) -> None:
     add, remove = change.add_keywords, change.remove_keywords
     is_moving = bool(change.add_mailboxes or change.remove_mailboxes) and len(live) > 1
     together = frozenset(union(keywords_at(flags) for flags in live.values())) if is_moving else frozenset[str]()

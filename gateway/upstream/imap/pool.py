@@ -136,6 +136,18 @@ class Pool:
         finally:
             self._give_back(slot)
 
+    @asynccontextmanager
+    async def fresh(self) -> AsyncIterator[Connection]:
+        """Borrow a connection that is opened now, with nothing selected: it has not learnt anything too early."""
+        slot = await self._borrow(None, read_only=True)
+        try:
+            if slot.connection is not None:
+                slot.connection.close()
+                slot.connection = None
+            yield await self._ready(slot)
+        finally:
+            self._give_back(slot)
+
     def forget(self, is_gone: Callable[[str], bool]) -> None:
         """Close what has a mailbox selected that was renamed or deleted: its path may soon be that of another one.
 

@@ -236,3 +236,18 @@ async def test_gate() -> None:
     for _ in range(5):
         await gate.enter()
     assert loop.time() - begun > 0.07
+
+
+async def test_a_fresh_connection() -> None:
+    """It is a new one each time, within the budget, and stays for who comes next."""
+    async with serve(obliging) as server:
+        pool = make(server, size=1)
+        async with pool.connection("a") as old:
+            pass
+        async with pool.fresh() as new:
+            assert new is not old
+            assert old.is_closed
+            assert new.selected is None
+        async with pool.connection("a") as again:
+            assert again is new
+        await pool.aclose()
