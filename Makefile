@@ -11,6 +11,9 @@ VENV    ?= .venv
 PYTHON  := $(VENV)/bin/python
 SOURCES := gateway tests demo bench
 PORT    ?= 8080
+# Most tests wait for servers more than they compute; each process starts the servers that its tests ask for.
+PROCESSES ?= 3
+PYTEST := $(PYTHON) -m pytest -q -n $(PROCESSES) --dist worksteal
 PYTEST_ARGS ?=
 export PORT UPSTREAM UPSTREAM_LOGIN UPSTREAM_PASSWORD TLS CA_FILE CONFIG
 
@@ -25,11 +28,11 @@ run: $(VENV)/.has-demo
 	@exec $(PYTHON) -m demo
 
 check: $(VENV)/.has-test static
-	$(PYTHON) -m pytest -q -m "not slow and not upstream" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow and not upstream" $(PYTEST_ARGS)
 
 test: $(VENV)/.has-test static
 	$(PYTHON) -m tests.upstreams.debian
-	$(PYTHON) -m pytest -q $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 static: $(VENV)/.has-test
 	$(PYTHON) -m ruff format --check $(SOURCES)

@@ -17,6 +17,7 @@ upstream  IMAP, SMTP and ManageSieve clients; know nothing of JMAP
 account   the index of one account: what is known of the upstream's mail, and the journal behind /changes
 sync      keeps the index equal to the upstream; the only part that speaks both languages
 methods   the JMAP methods, derived from declared data types
+outbox    mail that is to be sent, until the provider has it or will not take it
 push      events to clients
 store     user state: what no upstream can give back
 auth      who the caller is

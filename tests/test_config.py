@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -308,3 +309,34 @@ def test_master_needs_its_login(tmp_path: Path) -> None:
 
 def test_quota_holds_one_upload(tmp_path: Path) -> None:
     assert "limits.upload_quota" in faults(tmp_path, f'[limits]\nupload_quota = "1 MB"\n{MAIN}')
+
+
+def test_whom_a_login_may_send_as(tmp_path: Path) -> None:
+    """Templates, and a file of lines that is read at the start."""
+    listed = tmp_path / "aliases"
+    listed.write_text("# ours\nAnn@a.example: ann@b.example, *@ann.example\n\nann@A.example: third@c.example # more\n")
+    config = tmp_path / "gateway.toml"
+    config.write_text(
+        '[upstreams.main]\nimap = "imaps://imap.a.example"\naddress = "{user}@a.example"\n'
+        f'aliases = ["*@{{user}}.example", "*"]\naliases_file = "{listed}"\n'
+    )
+    upstream = load(config, {}).upstreams["main"]
+    assert upstream.address == "{user}@a.example"
+    assert upstream.aliases_file == {"ann@a.example": ("ann@b.example", "*@ann.example", "third@c.example")}
+
+
+@pytest.mark.parametrize(
+    "address", ["", "a b@c", "@a.example", "a@b@c", "{name}@a.example", "<a@b.example>", "a@", "a\nb@c"]
+)
+def test_an_address_that_is_none_is_a_fault(tmp_path: Path, address: str) -> None:
+    for line in (f"address = {json.dumps(address)}", f"aliases = [{json.dumps(address)}]"):
+        config = tmp_path / "gateway.toml"
+        config.write_text(f'[upstreams.main]\nimap = "imaps://imap.a.example"\n{line}\n')
+        with pytest.raises(ConfigError, match=line.partition(" ")[0]):
+            load(config, {})
+
+
+def test_a_login_that_sends_as_no_address_is_warned_of(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text('[upstreams.main]\nimap = "imaps://a.example"\nsmtp = "submissions://a.example"\n')
+    assert any("upstreams.main.address" in warning for warning in load(config, {}).warnings)

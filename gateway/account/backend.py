@@ -119,6 +119,12 @@ class Backend(Protocol):
     async def destroy_mailbox(self, mailbox_id: str, *, remove_emails: bool = False) -> None:
         """Remove a Mailbox without children; unless `remove_emails` it must hold none. Raise `SetError`."""
 
+    async def load_shares(self) -> None:
+        """Make known, from now on, whom mailboxes are shared with (`MailboxFacts.shares`)."""
+
+    async def change_shares(self, mailbox_id: str, changes: Mapping[str, frozenset[str] | None]) -> None:
+        """Give others, by the upstream's names, these MailboxRights in a Mailbox, or (None) none. Raise `SetError`."""
+
     async def refresh_quotas(self) -> None:
         """Bring the records of Quota up to date (`account.quotas`), as `refresh` does the index; there may be none."""
 

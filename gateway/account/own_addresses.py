@@ -21,8 +21,8 @@ class OwnAddresses:
 
     def __contains__(self, address: str) -> bool:
         folded = _folded(address)
-        domain = folded.rpartition("@")[2]
-        return folded in self._plain or ANY in self._plain or f"*@{domain}" in self._plain
+        _local, at, domain = folded.rpartition("@")
+        return folded in self._plain or ANY in self._plain or bool(at and f"*@{domain}" in self._plain)
 
     def identities(self) -> tuple[str, ...]:
         """Return those that are an Identity from the start."""

@@ -1,7 +1,7 @@
 """Who shares with a login, and what it was told of that: records of its own account (RFC 9670).
 
-Rule 1: the mail server has no directory that anybody could ask. Known are the login itself and the owners of what it
-may see; each has an id made of its name.
+Rule 1: the mail server has no directory that anybody could ask. Known are the login itself, the owners of what it
+may see, whom its mailboxes are shared with, and "anyone"; each has an id made of its name.
 Rule 2: what is new to the gateway is not news: what a login could see when it came first is told of to nobody.
 """
 
@@ -17,6 +17,9 @@ from gateway.account.user_records import Record, UserRecords
 
 PRINCIPALS: Final = "Principal"
 NOTIFICATIONS: Final = "ShareNotification"
+ANYONE: Final = "anyone"  # RFC 4314 section 2: everybody
+# Dovecot: every login, without those that come without one. Names with "$" and "group:" are of groups, too.
+_GROUPS = frozenset({ANYONE, "authenticated"})
 MAX_NOTIFICATIONS: Final = 200  # the oldest make room (section 3 allows it)
 
 
@@ -30,7 +33,7 @@ class Principal:
 
     def record(self) -> Record:
         return {
-            "type": "individual",
+            "type": "group" if self.name in _GROUPS or self.name.startswith(("$", "group:")) else "individual",
             "name": self.name,
             "email": self.email,
             "accountIds": list(self.account_ids),  # not shown: `accounts` is made of it

@@ -29,6 +29,8 @@ class MailboxFacts:
     sort_order: int = 0
     rights: frozenset[str] = frozenset()  # names of MailboxRights that are true
     is_selectable: bool = True
+    # Whom it is shared with, by the upstream's name, and the rights (names of MailboxRights); empty where not known.
+    shares: tuple[tuple[str, tuple[str, ...]], ...] = ()
     # Counts by the upstream's own word, shown until the mailbox is indexed; None where not told.
     total_emails: int | None = None
     unread_emails: int | None = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 
 # `flagset` and `keywordset` hold each distinct combination once (a few hundred in a real account): a filter on a
 # keyword becomes `keywords IN (…)`. `location` is what the upstream has, `member` what a client sees: an email that
@@ -25,6 +25,7 @@ CREATE TABLE keywordset (num INTEGER PRIMARY KEY, keywords TEXT NOT NULL UNIQUE,
 CREATE TABLE mailbox (
   num INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, path TEXT NOT NULL, name TEXT NOT NULL, parent_id TEXT, role TEXT,
   is_subscribed INTEGER NOT NULL, sort_order INTEGER NOT NULL, rights TEXT NOT NULL, is_selectable INTEGER NOT NULL,
+  shares TEXT NOT NULL,
   upstream_total INTEGER, upstream_unread INTEGER,
   total_emails INTEGER NOT NULL DEFAULT 0, unread_emails INTEGER NOT NULL DEFAULT 0,
   total_threads INTEGER NOT NULL DEFAULT 0, unread_threads INTEGER NOT NULL DEFAULT 0,

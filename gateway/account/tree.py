@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +12,7 @@ from gateway.account.sql import json_of, load_json
 
 NO_MAILBOX = -1  # as the number of a trash mailbox that does not exist
 _COLUMNS = (
-    "num, id, path, name, parent_id, role, is_subscribed, sort_order, rights, is_selectable, upstream_total,"
+    "num, id, path, name, parent_id, role, is_subscribed, sort_order, rights, is_selectable, shares, upstream_total,"
     " upstream_unread, total_emails, unread_emails, total_threads, unread_threads, uidvalidity, uidnext,"
     " highestmodseq, exists_count, is_indexed, is_stale"
 )
@@ -26,7 +27,7 @@ def load_rows(connection: sqlite3.Connection, mailbox_id: str | None = None) -> 
 
 
 def _row(values: list[Any]) -> MailboxRow:
-    (_, id, path, name, parent_id, role, is_subscribed, sort_order, rights, is_selectable, *rest) = values
+    (_, id, path, name, parent_id, role, is_subscribed, sort_order, rights, is_selectable, shares, *rest) = values
     upstream_total, upstream_unread, emails, unread, threads, unread_threads, *marks = rest
     uidvalidity, uidnext, highestmodseq, exists, is_indexed, _ = marks
     facts = MailboxFacts(
@@ -39,6 +40,7 @@ def _row(values: list[Any]) -> MailboxRow:
         sort_order,
         frozenset(rights.split()),
         bool(is_selectable),
+        tuple((identifier, tuple(names)) for identifier, names in json.loads(shares)),
         upstream_total,
         upstream_unread,
     )
@@ -66,11 +68,13 @@ def put_facts(connection: sqlite3.Connection, mailboxes: Sequence[MailboxFacts],
             continue
         connection.execute(
             "INSERT INTO mailbox (id, path, name, parent_id, role, is_subscribed, sort_order, rights, is_selectable,"
-            " upstream_total, upstream_unread, created_seq, updated_seq, first_seq, facts_seq)"
-            " VALUES (:id, :path, :name, :parent, :role, :subscribed, :order, :rights, :selectable, :total, :unread,"
+            " shares, upstream_total, upstream_unread, created_seq, updated_seq, first_seq, facts_seq)"
+            " VALUES (:id, :path, :name, :parent, :role, :subscribed, :order, :rights, :selectable,"
+            " :shares, :total, :unread,"
             " :seq, :seq, coalesce((SELECT first_seq FROM tombstone WHERE type = 'Mailbox' AND id = :id), :seq), :seq)"
             " ON CONFLICT (id) DO UPDATE SET path = :path, name = :name, parent_id = :parent, role = :role,"
             " is_subscribed = :subscribed, sort_order = :order, rights = :rights, is_selectable = :selectable,"
+            " shares = :shares,"
             " upstream_total = :total, upstream_unread = :unread",
             {
                 "id": facts.id,
@@ -82,6 +86,7 @@ def put_facts(connection: sqlite3.Connection, mailboxes: Sequence[MailboxFacts],
                 "order": facts.sort_order,
                 "rights": " ".join(sorted(facts.rights)),
                 "selectable": facts.is_selectable,
+                "shares": json.dumps(facts.shares),
                 "total": facts.total_emails,
                 "unread": facts.unread_emails,
                 "seq": seq,
@@ -121,10 +126,10 @@ def put_mark(connection: sqlite3.Connection, num: int, mark: Mark) -> None:
 Shown = dict[str, tuple[tuple[Any, ...], tuple[int, ...]]]  # id -> (facts, counts) as a client sees them
 
 
-def shown(connection: sqlite3.Connection) -> Shown:
+def shown(rows: Sequence[MailboxRow]) -> Shown:
     """Return what a client sees of each mailbox."""
     out: Shown = {}
-    for row in load_rows(connection):
+    for row in rows:
         facts = row.facts
         out[facts.id] = (
             (
@@ -135,6 +140,7 @@ def shown(connection: sqlite3.Connection) -> Shown:
                 facts.sort_order,
                 facts.rights,
                 facts.is_selectable,
+                facts.shares,
             ),
             (row.total_emails, row.unread_emails, row.total_threads, row.unread_threads),
         )

@@ -22,6 +22,7 @@ BLOB: Final = "urn:ietf:params:jmap:blob"  # RFC 9404
 QUOTA: Final = "urn:ietf:params:jmap:quota"  # RFC 9425
 SIEVE: Final = "urn:ietf:params:jmap:sieve"  # RFC 9661
 PRINCIPALS: Final = "urn:ietf:params:jmap:principals"  # RFC 9670
+MAIL_SHARE: Final = "urn:ietf:params:jmap:mail:share"  # draft-ietf-jmap-mail-sharing-00
 PRINCIPALS_OWNER: Final = "urn:ietf:params:jmap:principals:owner"  # RFC 9670
 WEBPUSH_VAPID: Final = "urn:ietf:params:jmap:webpush-vapid"  # RFC 9749
 

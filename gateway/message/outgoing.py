@@ -69,5 +69,14 @@ class Outgoing:
         if len(block) > MAX_HEADER_OCTETS:
             raise HeaderTooLong
         self.fields = tuple(parse_fields(block))
-        self.has_utf8_headers = not block.isascii()
-        return _BLIND.sub(b"", block) + rest
+        block = _BLIND.sub(b"", block)
+        self.has_utf8_headers = _is_utf8(block)
+        return block + rest
+
+
+def _is_utf8(block: bytes) -> bool:
+    """Tell whether a header is in RFC 6532's UTF-8; what is 8-bit otherwise goes as it is."""
+    try:
+        return not block.isascii() and bool(block.decode("utf-8"))
+    except UnicodeDecodeError:
+        return False

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from gateway.account.account import Account
 from gateway.account.backend import WHOLE, SectionVanished
 from gateway.account.ids import BlobRef, parse_blob_id
+from gateway.account.scripts import SCRIPT
 from gateway.message.parse import ParsedMessage, parse_message
 from gateway.message.part import Part
 from gateway.message.transfer import decode_transfer, decoder
@@ -157,8 +158,11 @@ async def _find_upload(account: Account, blob_id: str, ref: BlobRef) -> FoundBlo
 
 async def _find_script(account: Account, blob_id: str, ref: BlobRef) -> FoundBlob:
     """Find what was an upload, or looks like one, as the content of a SieveScript (RFC 9661 section 2.2)."""
-    content = await account.scripts.content(ref.digest) if account.scripts is not None else None
-    if content is None:
+    # What no script was ever known to hold is not asked of a server, which may be away.
+    known = (await account.user_records.look(SCRIPT, None)).by_id if account.scripts is not None else {}
+    if account.scripts is None or all(record["digest"] != ref.digest for record in known.values()):
+        raise BlobNotFound(blob_id)
+    if (content := await account.scripts.content(ref.digest)) is None:
         raise BlobNotFound(blob_id)
     octets = content
 

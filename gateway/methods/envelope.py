@@ -60,7 +60,8 @@ def generate(fields: Sequence[Field], identity_email: str, own: OwnAddresses) ->
     """Return the envelope that the header asks for. Raise `invalidEmail`."""
     sender = _sender(fields)
     if sender is None or not (matches(identity_email, sender) and sender in own):
-        sender = identity_email
+        # One that stands for a domain is no address: then it is the login's own.
+        sender = own.addresses[0] if identity_email.startswith("*") else identity_email
     recipients: dict[str, str] = {}
     for name in ("to", "cc", "bcc"):
         for address in _addresses(fields, name):

@@ -81,9 +81,10 @@ async def ensure_identities(account: Account) -> None:
     wanted = {digest_id("I", email.casefold()): email for email in account.own_addresses.identities()}
     async with records.lock:
         view = await records.look(IDENTITY.name, None)
-        changed: dict[str, Record | None] = {
-            id: {"name": "", "email": email, "mayDelete": False} for id, email in wanted.items() if id not in view.by_id
-        }
+        for id, email in wanted.items():
+            if id not in view.by_id:  # one by one: the order in which they were created is that of a /get
+                await records.write(IDENTITY.name, {id: {"name": "", "email": email, "mayDelete": False}})
+        changed: dict[str, Record | None] = {}
         for id, record in view.by_id.items():  # an alias that was taken away leaves an identity that may go
             if record["mayDelete"] is (id in wanted):
                 changed[id] = {**record, "mayDelete": id not in wanted}

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway.account.account import Account
+from gateway.account.principals import principal_id
 from gateway.account.records import Changes, MailboxRow
 from gateway.account.snapshot import Snapshot
 from gateway.jmap import types
 from gateway.jmap.arguments import Argument
+from gateway.jmap.capability import MAIL_SHARE
 from gateway.jmap.declare import DataType
-from gateway.jmap.method import Arguments, Registry
-from gateway.jmap.objects.mailbox import MAILBOX, RIGHTS
+from gateway.jmap.method import Arguments, Context, Registry
+from gateway.jmap.objects.mailbox import MAILBOX, RIGHTS, SHARE_RIGHTS
 from gateway.message.subject import unicode_casemap
 from gateway.methods import mailbox_tree, standard, standard_query
 from gateway.methods.reach import TREE
@@ -31,6 +33,23 @@ GETTERS: Mapping[str, Callable[[MailboxRow], Any]] = {
     "myRights": lambda row: {right: right in row.facts.rights for right in RIGHTS},
     "isSubscribed": lambda row: row.facts.is_subscribed,
 }
+
+
+# The same for a request that uses the mail-sharing draft.
+SHARE_GETTERS: Mapping[str, Callable[[MailboxRow], Any]] = {
+    **GETTERS,
+    "myRights": lambda row: _rights(row.facts.rights),
+    "shareWith": lambda row: share_with(row) or None,
+}
+
+
+def share_with(row: MailboxRow) -> dict[str, dict[str, bool]]:
+    """Return whom a Mailbox is shared with: rights by the id of a Principal."""
+    return {principal_id(identifier): _rights(rights) for identifier, rights in row.facts.shares}
+
+
+def _rights(held: Collection[str]) -> dict[str, bool]:
+    return {right: right in held for right in SHARE_RIGHTS}
 
 
 class MailboxView:
@@ -79,7 +98,6 @@ class MailboxSource:
     """Mailboxes for the standard methods."""
 
     data_type: DataType = MAILBOX
-    getters = GETTERS
     tells_updated_properties = True
     rules: Rules[MailboxRow] = Rules(
         conditions={
@@ -105,8 +123,14 @@ class MailboxSource:
         affected=_affected,
     )
 
+    def __init__(self, using: frozenset[str] = frozenset()) -> None:
+        self._shows_shares = MAIL_SHARE in using
+        self.getters = SHARE_GETTERS if self._shows_shares else GETTERS
+
     @asynccontextmanager
     async def look(self, account: Account, ids: Sequence[str] | None = ()) -> AsyncIterator[MailboxView]:
+        if self._shows_shares and MAIL_SHARE in account.capabilities:
+            await account.backend.load_shares()
         await account.fresh(TREE)
         with account.snapshot() as snapshot:
             yield MailboxView(snapshot)
@@ -117,9 +141,14 @@ def register(registry: Registry) -> None:
         registry,
         MailboxSource(),
         {
-            "get": standard.get,
             "changes": standard.changes,
             "query": standard_query.query,
             "queryChanges": standard_query.query_changes,
+            "get": _get,
         },
     )
+
+
+async def _get(_source: MailboxSource, context: Context, arguments: Arguments) -> Arguments:
+    """Mailbox/get; what it shows depends on what the request uses."""
+    return await standard.get(MailboxSource(context.using), context, arguments)

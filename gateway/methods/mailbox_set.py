@@ -11,20 +11,20 @@ from __future__ import annotations
 import secrets
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from gateway.account.account import Account
 from gateway.account.backend import MailboxChange, NewMailbox
+from gateway.account.principals import PRINCIPALS, principal_id
 from gateway.account.records import MailboxRow
 from gateway.jmap import types
 from gateway.jmap.arguments import Argument
-from gateway.jmap.capability import MAIL, MAX_SIZE_MAILBOX_NAME
+from gateway.jmap.capability import MAIL, MAX_SIZE_MAILBOX_NAME, PRINCIPALS_OWNER
 from gateway.jmap.errors import SetError
-from gateway.jmap.method import Arguments, Registry
+from gateway.jmap.method import Arguments, Context, Registry
 from gateway.jmap.objects.mailbox import MAILBOX
 from gateway.methods.creations import Creation, Faults
-from gateway.methods.mailbox import GETTERS, MailboxSource
+from gateway.methods.mailbox import GETTERS, SHARE_GETTERS, MailboxSource
 from gateway.methods.standard_set import Attempts, Call, Update, set_records
 
 # What a client may hear of when it changes without being asked for; counts move by themselves.
@@ -49,7 +49,7 @@ class MailboxWrites:
     """The writes of one Mailbox/set."""
 
     def __init__(self, call: Call) -> None:
-        self._account, self._backend = call.account, call.account.backend
+        self._account, self._backend, self._context = call.account, call.account.backend, call.context
         self._removes_emails: bool = call.arguments["onDestroyRemoveEmails"]
 
     async def current(self, record: MailboxRow, names: Collection[str]) -> Mapping[str, Any]:
@@ -84,6 +84,12 @@ class MailboxWrites:
         row = self._rows().get(id)
         if row is None:
             raise SetError("serverFail", "the Mailbox was created and is gone again")
+        if given.get("shareWith"):
+            try:
+                await self._share(row, given["shareWith"])
+            except SetError:
+                await self._backend.destroy_mailbox(id)
+                raise
         made = {name: of(row) for name, of in GETTERS.items()}
         return {"id": id} | {
             name: value for name, value in made.items() if not (creation.given(name) and given[name] == value)
@@ -105,6 +111,8 @@ class MailboxWrites:
             faults["name"] = fault
         if (role := changes.get("role")) is not None and _has_role(rows, role):
             faults["role"] = "is that of another Mailbox"
+        if "shareWith" in changes and "mayShare" not in facts.rights:
+            raise SetError("forbidden", "whom this Mailbox is shared with may not be changed")
         return faults
 
     async def update(self, updates: Sequence[Update[MailboxRow]]) -> Mapping[str, Arguments | SetError | None]:
@@ -135,27 +143,55 @@ class MailboxWrites:
 
     async def _update(self, update: Update[MailboxRow], name: str | None) -> Arguments | None:
         changes = update.changes
-        await self._backend.change_mailbox(
-            MailboxChange(
-                mailbox_id=update.id,
-                name=name,
-                moves="parentId" in changes,
-                parent_id=changes.get("parentId"),
-                is_subscribed=changes.get("isSubscribed"),
-                sort_order=changes.get("sortOrder"),
-                sets_role="role" in changes,
-                role=changes.get("role"),
+        if "shareWith" in changes:
+            await self._share(update.record, changes["shareWith"] or {})
+        if name is not None or changes.keys() - {"shareWith"}:
+            await self._backend.change_mailbox(
+                MailboxChange(
+                    mailbox_id=update.id,
+                    name=name,
+                    moves="parentId" in changes,
+                    parent_id=changes.get("parentId"),
+                    is_subscribed=changes.get("isSubscribed"),
+                    sort_order=changes.get("sortOrder"),
+                    sets_role="role" in changes,
+                    role=changes.get("role"),
+                )
             )
-        )
         row = self._rows().get(update.id)
         if row is None:
             raise SetError("notFound")
         told = {}
-        for property in _TOLD:
-            now = GETTERS[property](row)
-            if now != changes.get(property, GETTERS[property](update.record)):
+        getters, names = (SHARE_GETTERS, (*_TOLD, "shareWith")) if "shareWith" in changes else (GETTERS, _TOLD)
+        for property in names:
+            now = getters[property](row)
+            if now != changes.get(property, getters[property](update.record)):
                 told[property] = now
         return told or None
+
+    async def _share(self, row: MailboxRow, wanted: Mapping[str, Mapping[str, bool]]) -> None:
+        """Make a Mailbox shared with these Principals and no others. Raise SetError."""
+        now = {principal_id(identifier): (identifier, frozenset(rights)) for identifier, rights in row.facts.shares}
+        changes: dict[str, frozenset[str] | None] = {now[id][0]: None for id in now if id not in wanted}
+        unknown = [id for id in wanted if id not in now]
+        names = {id: name for id, (name, _rights) in now.items()} | await self._principals(unknown)
+        for id, given in wanted.items():
+            if id not in names:
+                raise SetError("invalidProperties", "shareWith names no Principal", properties=["shareWith"])
+            rights = frozenset(right for right, is_given in given.items() if is_given)
+            if id not in now or now[id][1] != rights:
+                changes[names[id]] = rights or None
+        if changes:
+            await self._backend.change_shares(row.facts.id, changes)
+
+    async def _principals(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return the names of Principals that exist, by id."""
+        owner = self._account.capabilities.get(PRINCIPALS_OWNER, {})
+        home: Account | None = self._context.accounts.get(owner.get("accountIdForPrincipal", ""))
+        if home is None or not ids:
+            return {}
+        view = await home.user_records.look(PRINCIPALS, ids)
+        return {id: record["name"] for id, record in view.by_id.items()}
 
     # ------------------------------------------------------------ destroy
 
@@ -245,5 +281,10 @@ def _free_name() -> str:
     return f"moving {secrets.token_hex(8)}"
 
 
+async def set_mailboxes(context: Context, arguments: Arguments) -> Arguments:
+    """Mailbox/set; what may be set depends on what the request uses."""
+    return await set_records(MailboxSetSource(context.using), context, arguments)
+
+
 def register(registry: Registry) -> None:
-    registry.add("Mailbox/set", MAILBOX.capability, partial(set_records, MailboxSetSource()))
+    registry.add("Mailbox/set", MAILBOX.capability, set_mailboxes)

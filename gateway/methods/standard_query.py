@@ -72,7 +72,7 @@ async def query(source: QuerySource[R], context: Context, arguments: Arguments) 
     response: Arguments = {
         "accountId": plan.account.id,
         "queryState": state,
-        "canCalculateChanges": True,
+        "canCalculateChanges": "queryChanges" in source.data_type.methods,
         "position": start,
         "ids": ids[start:end],
     }

@@ -8,6 +8,7 @@ Rule 2: a delay is ours, so that a message can be taken back until its time. Onl
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -19,7 +20,7 @@ from gateway.account.backend import WHOLE, SectionVanished
 from gateway.account.ids import DIGEST_OCTETS, id_of
 from gateway.account.submitting import JOBS, SUBMISSIONS, Offers, Prepared
 from gateway.account.user_records import Record
-from gateway.jmap.errors import SetError
+from gateway.jmap.errors import MethodError, SetError
 from gateway.message.outgoing import HeaderTooLong
 from gateway.outbox.job import Job
 from gateway.outbox.outbox import Attempt, Outbox
@@ -33,6 +34,8 @@ MAX_DELAY_S = 30 * 86_400
 TOKEN_DELAY_S = 600  # an access token is good for an hour, and may be old already
 MAX_RECIPIENTS = 1000  # of one message; RFC 5321 section 4.5.3.1.8 asks for 100
 FIRST_WAIT_S = 25.0  # clients give up after 30 s and more: until then they hear what the server says
+
+log = logging.getLogger(__name__)
 
 
 class Desk:
@@ -66,6 +69,8 @@ class Desk:
             raise SetError("tooLarge", f"the message is larger than {limit} octets", maxSize=limit) from None
         except HeaderTooLong:
             raise SetError("invalidEmail", "the header is too long", properties=["headers"]) from None
+        except OSError as error:
+            raise _unwritable(error) from error
 
     async def discard(self, prepared: Prepared) -> None:
         await self._outbox.spool.drop(self._account.id, prepared.id)
@@ -92,11 +97,15 @@ class Desk:
             "deliveryStatus": waiting(job.addresses),
         }
         is_due = job.next_s <= now_s
-        if not is_due:
-            await self._outbox.logins.keep(self._account.id)
-        await self._account.user_records.write_all(
-            {SUBMISSIONS: {prepared.id: record}, JOBS: {prepared.id: job.record()}}
-        )
+        try:
+            if not is_due:
+                await self._outbox.logins.keep(self._account.id)
+            await self._account.user_records.write_all(
+                {SUBMISSIONS: {prepared.id: record}, JOBS: {prepared.id: job.record()}}
+            )
+        except OSError as error:
+            await self.discard(prepared)
+            raise _unwritable(error) from error
         if not is_due:
             self._outbox.schedule.put(key, job.next_s)
             return record
@@ -144,6 +153,11 @@ class Desk:
     def _resume(self, key: Key, job: Record | None) -> None:
         if job is not None and key not in self._outbox.schedule and key not in self._outbox.attempts:
             self._outbox.schedule.put(key, job["next_s"])
+
+
+def _unwritable(error: OSError) -> MethodError:
+    log.error("the outbox cannot be written", extra={"reason": str(error)})
+    return MethodError("serverFail", "the message could not be put aside; nothing was sent")
 
 
 async def _stop(attempt: Attempt) -> None:

@@ -67,6 +67,7 @@ class Attempt:
     is_awaited: bool = False
     is_canceled: bool = False
     may_be_out: bool = False
+    has_new_login: bool = False  # one came while it was under way
     refusal: SmtpError | None = None
     task: asyncio.Task[None] = field(init=False)
 
@@ -152,6 +153,8 @@ class Outbox:
 
     async def logged_in(self, account_id: str) -> None:
         """Try what waits for a login: there are new credentials."""
+        for key, attempt in self.attempts.items():
+            attempt.has_new_login = attempt.has_new_login or key[0] == account_id
         if keys := self.schedule.keys(account_id):
             view = await self.records(account_id).look(JOBS, None)
             for key in keys:
@@ -185,7 +188,7 @@ class Outbox:
             job = Job.read(record)
             verdict = await self._send(key, job, attempt)
             if verdict is not None:
-                await self._settle(key, job, verdict)
+                await self._settle(key, job, verdict, attempt)
         except Exception:
             log.exception("an attempt to send failed", extra={"account": key[0]})
             self.schedule.put(key, time.time() + JAMMED_S)
@@ -234,6 +237,7 @@ class Outbox:
         try:
             await self.records(key[0]).write(JOBS, {key[1]: replace(job, intent=intent).record()})
         except StoreError as error:
+            attempt.may_be_out = False
             raise SmtpError("data", f"the outbox cannot be written ({error})") from error
 
     async def _message(self, key: Key, job: Job) -> Message:
@@ -252,7 +256,7 @@ class Outbox:
 
     # ------------------------------------------------------------ what is written down
 
-    async def _settle(self, key: Key, job: Job, verdict: Verdict) -> None:
+    async def _settle(self, key: Key, job: Job, verdict: Verdict, attempt: Attempt) -> None:
         """Write the result, however long that takes; then go on, or let go of what is done."""
         account_id, id = key
         left = job.after(verdict, time.time())
@@ -272,7 +276,8 @@ class Outbox:
                 log.error("what became of a message cannot be written", extra={"reason": str(error)})
                 await asyncio.sleep(WRITE_AGAIN_S)
         if left is not None:
-            self.schedule.put(key, left.next_s)
+            is_now = left.waits_for_login and attempt.has_new_login
+            self.schedule.put(key, time.time() if is_now else left.next_s)
         else:
             await self.ended(key)
 

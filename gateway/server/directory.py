@@ -166,7 +166,7 @@ class Directory:
         provider = self._providers[caller.upstream]
         await asyncio.to_thread(self._directory.mkdir, mode=0o700, parents=True, exist_ok=True)
         pool = provider.pool(lambda: entry.caller.credentials)
-        own = await self._open_account(caller, pool, caller.account_id, PERSONAL, self._scripts_maker(provider, entry))
+        own = await self._open_account(entry, pool, caller.account_id, PERSONAL)
         if self._attach is not None:
             await self._attach(own, caller)
         if provider.sieve is not None:
@@ -175,7 +175,7 @@ class Directory:
             advertise(own)
         entry.offers = Offers(
             own,
-            lambda id, scope: self._open_account(caller, pool, id, scope),
+            lambda id, scope: self._open_account(entry, pool, id, scope),
             interval_s=LOOK_S if provider.config.max_staleness_s else 0.0,
             sees_others=provider.config.shared_accounts,
             changed=lambda: self._regrouped(caller.account_id, entry.accounts),
@@ -186,15 +186,9 @@ class Directory:
     async def _drop_index(self, account_id: str) -> None:
         await asyncio.to_thread(Index(self._directory / f"{account_id}.db").drop)
 
-    async def _open_account(
-        self,
-        caller: Caller,
-        pool: Pool,
-        id: str,
-        scope: Scope,
-        make_scripts: Callable[[Account], Scripts] | None = None,
-    ) -> Account:
-        """Open an account of this caller: its own, or with another scope one of others that it may see."""
+    async def _open_account(self, entry: _Entry, pool: Pool, id: str, scope: Scope) -> Account:
+        """Open an account of a caller: its own, or with another scope one of others that it may see."""
+        caller = entry.caller
         provider = self._providers[caller.upstream]
         account = Account(
             id=id,
@@ -218,7 +212,7 @@ class Directory:
             },
             records=self._records,
             own_addresses=own_addresses(provider.config, caller.login) if scope.is_personal else None,
-            make_scripts=make_scripts,
+            make_scripts=self._scripts_maker(provider, entry) if scope.is_personal else None,
         )
         await account.open()
         return account
@@ -237,12 +231,12 @@ class Directory:
         )
 
     async def _close(self, entry: _Entry) -> None:
-        for stop in entry.stops:
-            stop()
         if entry.offers is not None:
             await entry.offers.aclose()
         with contextlib.suppress(Exception):  # an account that never opened is told to whoever opened it
             own = await entry.opening
+            for stop in entry.stops:
+                stop()
             if self._detach is not None:
                 await self._detach(own)
             await own.aclose()

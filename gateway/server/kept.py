@@ -52,6 +52,12 @@ class KeptLogins:
         self._kept.pop(account_id, None)
         self._reasons.pop(account_id, None)
 
+    async def sweep(self) -> None:
+        """Let go of what is kept for no reason any more: a crash came between. After every `load`."""
+        for account_id in await self._store.sealed_accounts(FIELD):
+            if account_id not in self._reasons:
+                await self._store.drop_sealed(account_id, FIELD)
+
     async def keep(self, caller: Caller, reason: Reason | None = None) -> None:
         """Keep a caller for a reason, or (None) its newest credentials for the reasons that there are."""
         if reason is not None:

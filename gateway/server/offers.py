@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
@@ -109,6 +109,7 @@ class Offers:
                 if self._sharing is None and "ACL" in facts.capabilities:
                     self._sharing = Sharing(self._own)
                     self._sharing.offer()
+                    self._own.subscribe(self._own_applied)
                 await self._follow(await backend.shared_scopes(fresh=is_fresh), facts)
                 self._fresh_at = begun if is_fresh else self._fresh_at
         except MethodError as error:
@@ -139,7 +140,7 @@ class Offers:
                 await sharing.gone(account.id)
             await account.forget()
         if sharing is not None:
-            await sharing.keep((id, scope.owner) for id, scope in wanted.items() if scope.owner is not None)
+            await sharing.keep(self.shared.values())
 
     async def _open(self, id: str, scope: Scope, facts: Facts) -> Account:
         account = await self._open_shared(id, scope)
@@ -159,9 +160,17 @@ class Offers:
             return
         _describe(account)
         if self._sharing is not None:
-            task = asyncio.create_task(self._sharing.follow(account))
-            self._telling.add(task)
-            task.add_done_callback(self._told)
+            self._tell(self._sharing.follow(account))
+            self._tell(self._sharing.keep(self.shared.values()))
+
+    def _own_applied(self, applied: Applied) -> None:
+        if "Mailbox" in applied.states and self._sharing is not None:
+            self._tell(self._sharing.keep(self.shared.values()))
+
+    def _tell(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._telling.add(task)
+        task.add_done_callback(self._told)
 
     def _told(self, task: asyncio.Task[None]) -> None:
         self._telling.discard(task)

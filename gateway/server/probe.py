@@ -9,7 +9,8 @@ from gateway.jmap.capability import BLOB, CORE, MAIL
 from gateway.metrics import Metrics
 from gateway.secret import Secret
 from gateway.server.offers import offered
-from gateway.server.upstreams import Provider, providers
+from gateway.server.probe_sieve import tell_sieve
+from gateway.server.upstreams import Provider, own_addresses, providers, smtp_server
 from gateway.sync.identity import Identity
 from gateway.sync.link import Facts
 from gateway.sync.plan import Tier
@@ -17,6 +18,7 @@ from gateway.sync.quota import quotas_of
 from gateway.sync.scope import PERSONAL, scope_of, scopes_of
 from gateway.upstream.imap import CommandFailed, Connection, Credentials, Namespaces, PasswordCredentials
 from gateway.upstream.imap.commands.getquota import GetQuotaRoot
+from gateway.upstream.smtp import SmtpError
 
 _TIERS = {
     Tier.QRESYNC: "QRESYNC: changes, new and vanished mail in one round trip. The best there is.",
@@ -52,12 +54,33 @@ async def probe(config: Config, login: str, password: Secret, out: Callable[[str
     provider = provider_of(config, login)
     address = provider.endpoint
     out(f"{login} belongs to the upstream {provider.config.name}, {address.host}:{address.port} ({address.security}).")
-    connection = await provider.log_in(credentials_of(provider, login, password))
+    credentials = credentials_of(provider, login, password)
+    connection = await provider.log_in(credentials)
     try:
         await _tell(connection, out)
     finally:
         await connection.logout()
+    await _tell_sending(provider, login, credentials, out)
+    await tell_sieve(provider, credentials, out)
     return 0
+
+
+async def _tell_sending(provider: Provider, login: str, credentials: Credentials, out: Callable[[str], None]) -> None:
+    """Log in to the server for sending too, without sending anything."""
+    server = smtp_server(provider.config)
+    out("")
+    if server is None:
+        out("Nothing can be sent: no smtp is configured.")
+        return
+    try:
+        ehlo = await server.verify(credentials)
+    except SmtpError as error:
+        out(f"Nothing can be sent ({error.stage}): {error}")
+        return
+    out(f"Sending: logged in. The server offers: {' '.join(sorted(ehlo.extensions))}")
+    out(f"{login} may send as {', '.join(own_addresses(provider.config, login).addresses)}.")
+    if not ehlo.offers("DSN"):
+        out("  DSN is missing: reports of failed deliveries are matched by Message-ID alone.")
 
 
 async def _tell(connection: Connection, out: Callable[[str], None]) -> None:

@@ -118,7 +118,7 @@ class Push:
 
     async def _first_made(self, owner: str) -> None:
         caller = self.directory.caller_of(owner)
-        if caller is not None and (not self.kept.is_kept(owner) or self.kept.is_older(caller)):
+        if caller is not None:
             await self.kept.keep(caller, "push")
 
     async def _revoked(self, caller: Caller) -> None:

@@ -16,7 +16,7 @@ from gateway.auth.caller import Caller
 from gateway.auth.login import Authenticator
 from gateway.auth.userinfo import login_of_token
 from gateway.config import Config
-from gateway.jmap.capability import WEBSOCKET
+from gateway.jmap.capability import MAIL_SHARE, WEBSOCKET
 from gateway.jmap.dispatch import Dispatcher
 from gateway.jmap.limits import Limits
 from gateway.jmap.method import Registry
@@ -153,6 +153,7 @@ async def running(config: Config, seat: Seat | None = None) -> AsyncIterator[tup
                     await others.start(site)
                 else:
                     await work.begin_all(lambda _account_id: True)
+                    await push.kept.sweep()
                 await admin.start()
                 address = await public.start()
                 reasons.clear()
@@ -211,7 +212,7 @@ def _site(config: Config, metrics: Metrics, authenticator: Authenticator, direct
     register(registry)
     push_subscription.register(registry, push.subscriptions)
     # Capabilities that bring no methods.
-    told = (WEBSOCKET, *push.capabilities())
+    told = (WEBSOCKET, MAIL_SHARE, *push.capabilities())
     return Site(
         public_url=config.http.public_url,
         authenticator=authenticator,

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from gateway.account.account import Account
 from gateway.account.principals import (
+    ANYONE,
     PRINCIPALS,
     Principal,
     RightsChange,
@@ -18,9 +19,11 @@ from gateway.account.principals import (
     notify,
     principal_id,
 )
+from gateway.jmap.capability import MAIL_SHARE, PRINCIPALS_OWNER
 from gateway.jmap.capability import PRINCIPALS as PRINCIPALS_URI
-from gateway.jmap.capability import PRINCIPALS_OWNER
 from gateway.jmap.objects.mailbox import RIGHTS
+
+MAX_IDENTIFIERS = 1000  # whom the mailboxes of a login are shared with, all together
 
 Seen = Mapping[str, tuple[str, frozenset[str]]]  # mailbox id -> its name and rights
 
@@ -46,6 +49,11 @@ def _shown(seen: tuple[str, frozenset[str]] | None) -> dict[str, bool] | None:
     return None if seen is None else {right: right in seen[1] for right in RIGHTS}
 
 
+def _identifiers(account: Account) -> set[str]:
+    with account.snapshot() as snapshot:
+        return {identifier for row in snapshot.mailboxes() for identifier, _rights in row.facts.shares}
+
+
 class Sharing:
     """Of one login. It keeps the Principals and ShareNotifications in the login's own account."""
 
@@ -55,9 +63,11 @@ class Sharing:
         self._owners: dict[str, str | None] = {}  # account id -> owner
         self._is_first = PRINCIPALS not in own.user_records.states
         self._lock = asyncio.Lock()
+        self._kept: dict[str, tuple[str, ...]] = {}
 
     def offer(self) -> None:
         """Give the own account its capabilities."""
+        self._own.capabilities[MAIL_SHARE] = {}
         self._own.capabilities[PRINCIPALS_URI] = {"currentUserPrincipalId": principal_id(self._own.name)}
         self._own.capabilities[PRINCIPALS_OWNER] = self._owner_capability(self._own.name)
 
@@ -65,6 +75,7 @@ class Sharing:
         """Begin with an account of others; `before` is what its index knew from an earlier time."""
         self._seen[account.id], self._owners[account.id] = before, owner
         if owner is not None:
+            account.capabilities[MAIL_SHARE] = {}
             account.capabilities[PRINCIPALS_OWNER] = self._owner_capability(owner)
 
     async def follow(self, account: Account) -> None:
@@ -82,17 +93,25 @@ class Sharing:
         view = await self._own.user_records.look(PRINCIPALS, None)
         return {id for record in view.by_id.values() for id in record["accountIds"]} - {self._own.id}
 
-    async def keep(self, owners: Iterable[tuple[str, str]]) -> None:
-        """Make the Principals those who share now, (account id, owner) each, and the login itself."""
-        accounts: dict[str, tuple[str, ...]] = {self._own.name: (self._own.id,)}
-        for account_id, owner in owners:
-            accounts[owner] = (*accounts.get(owner, ()), account_id)
-        emails = {name: name for name in accounts if "@" in name}
-        if addresses := self._own.own_addresses.identities():
-            emails[self._own.name] = addresses[0]
-        found = [Principal(name, ids, emails.get(name)) for name, ids in accounts.items()]
-        await keep_principals(self._own.user_records, found)
-        self._is_first = False
+    async def keep(self, shared: Iterable[Account]) -> None:
+        """Make the Principals those that can be known now; `shared` are the accounts of others."""
+        async with self._lock:
+            others = list(shared)
+            accounts: dict[str, tuple[str, ...]] = {ANYONE: (), self._own.name: (self._own.id,)}
+            for account in others:
+                if (owner := self._owners.get(account.id)) is not None:
+                    accounts[owner] = (*accounts.get(owner, ()), account.id)
+            for identifier in sorted(set().union(*map(_identifiers, [self._own, *others])))[:MAX_IDENTIFIERS]:
+                accounts.setdefault(identifier, ())
+            if accounts == self._kept:
+                return
+            emails = {name: name for name in accounts if "@" in name}
+            if addresses := self._own.own_addresses.identities():
+                emails[self._own.name] = addresses[0]
+            found = [Principal(name, ids, emails.get(name)) for name, ids in accounts.items()]
+            await keep_principals(self._own.user_records, found)
+            self._kept = accounts
+            self._is_first = False
 
     async def _tell(self, account_id: str, after: Seen) -> None:
         async with self._lock:

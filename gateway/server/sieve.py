@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.account.account import Account
-from gateway.account.scripts import SieveFacts
-from gateway.jmap.capability import SIEVE, VACATION_RESPONSE, sieve_account_capability
+from gateway.account.scripts import SCRIPT, SieveFacts
+from gateway.jmap.capability import BLOB, BLOB_TYPE_NAMES, SIEVE, VACATION_RESPONSE, sieve_account_capability
 from gateway.sync.sieve.scripts import facts_of
 from gateway.upstream.managesieve import Connection, ManageSieveError
 from gateway.upstream.tls import Endpoint
@@ -61,10 +61,13 @@ class SieveEngine:
             connection = await Connection.open(self.endpoint, None)
         except ManageSieveError as error:
             self._failures += 1
-            if self._failures >= FAILURES or not self._has_looked.is_set():
+            if self._failures == 1:
+                log.warning("sieve_unreachable", extra={"host": self.endpoint.host, "error": type(error).__name__})
+            if self._failures >= FAILURES:
                 self._tell(None)
-            log.warning("sieve_unreachable", extra={"host": self.endpoint.host, "error": type(error).__name__})
         else:
+            if self._failures:
+                log.info("sieve_reachable", extra={"host": self.endpoint.host})
             self._failures = 0
             self._tell(facts_of(connection.capabilities))
             await connection.logout()
@@ -95,6 +98,9 @@ def advertise(account: Account) -> None:
     for offered in (account.capabilities, account.session_capabilities):
         offered.pop(SIEVE, None)
         offered.pop(VACATION_RESPONSE, None)
+    blob = account.capabilities.get(BLOB)
+    if blob is not None:  # where Blob/lookup finds a blob
+        blob["supportedTypeNames"] = [*BLOB_TYPE_NAMES, *([SCRIPT] if facts is not None else [])]
     if facts is None:
         return
     account.capabilities[SIEVE] = _account_capability(facts)

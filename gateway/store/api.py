@@ -110,6 +110,9 @@ class SecretStore(Protocol):
 
     async def sealed(self, account_id: str, field: str) -> bytes | None: ...
 
+    async def sealed_accounts(self, field: str) -> Sequence[str]:
+        """Return the accounts that have something sealed in this field."""
+
     async def drop_sealed(self, account_id: str, field: str) -> None: ...
 
 
@@ -256,8 +259,7 @@ class Signals(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """Where a mirror ends: after the batch with this number, of this history, written under this lease."""
 
     epoch: str
@@ -265,39 +267,43 @@ class Head:
     token: int
 
 
+class MirrorSizes(NamedTuple):
+    """Octets, as they are kept."""
+
+    log: int
+    snapshot: int  # -1: it is still to be written
+
+
 @dataclass(frozen=True, slots=True)
 class Mirrored:
-    """What there is of a mirror to load: the parts of a snapshot, then the entries that follow it, in order.
-
-    Without a snapshot the entries follow what the reader has, or an empty index.
-    """
+    """What there is of a mirror to load: the parts of a snapshot, then the entries that follow it, in order."""
 
     head: Head
-    is_whole: bool  # what it begins with is to be loaded first: a snapshot, or where there is none the empty index
+    sizes: MirrorSizes
+    base: Head  # what the entries follow on
+    is_whole: bool  # what the reader has is to be dropped: this begins with a snapshot, or with the empty index
     parts: AsyncIterator[bytes]
-    entries: AsyncIterator[bytes]
+    entries: AsyncIterator[tuple[int, bytes]]  # with the token of the lease each was written under
 
 
 class Mirror(Protocol):
-    """A copy of the index of each account, as a snapshot and a log of the batches since, fenced by the owner's lease.
+    """A copy of the index of each account: a snapshot, and a log of the batches since, fenced by the owner's lease.
 
-    Every write raises `LeaseLost`, `MirrorLost` or `StoreUnavailable`.
+    Every call raises `LeaseLost` or `StoreUnavailable`, every call but `begin` `MirrorLost` too.
     """
 
-    async def load(self, lease: Lease, have: Head | None) -> Mirrored | None:
-        """Return what leads from `have` (None: nothing) to the head; None when there is no mirror that can be trusted.
+    async def load(self, lease: Lease, have: Head | None, *, acked: Head | None = None) -> Mirrored | None:
+        """Return what leads from `have` (None: from nothing) to the head; None when there is no mirror to be trusted.
 
-        It cannot when something is missing, or when Redis was started anew since the last write: the end may be lost.
+        It is not when something is missing, or when the server was started anew since the last write, for the end may
+        be lost. `acked`: what this very owner was told is there; then that decides.
         """
 
     async def begin(self, lease: Lease, head: Head, *, is_empty: bool) -> None:
         """Begin a mirror anew; unless the index is empty it cannot be loaded before a snapshot is written."""
 
-    async def append(self, lease: Lease, after: Head, entries: Sequence[bytes]) -> Head:
-        """Add entries behind the head that the owner knows; return the new head. Doing it again does nothing."""
+    async def append(self, lease: Lease, after: Head, entries: Sequence[bytes]) -> MirrorSizes:
+        """Add entries behind the head that the owner knows, one step each. Doing it again does nothing."""
 
     async def put_snapshot(self, lease: Lease, of: Head, parts: AsyncIterator[bytes]) -> None:
         """Replace the snapshot, and drop the entries that are in it."""
-
-    async def log_octets(self, account_id: str) -> int:
-        """Return how large the log is."""

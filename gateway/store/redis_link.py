@@ -1,7 +1,7 @@
 """The connection to Redis: one server, Sentinel or Redis Cluster, all behind the same two calls.
 
-Rule 1: a call ends within CALL_TIMEOUT_S, or it raises `StoreUnavailable`. Nothing is tried twice behind the caller's
-        back: whether a write was made before the connection broke is not known.
+Rule 1: a call ends within CALL_TIMEOUT_S, or it raises `StoreUnavailable`: whether a write was made is not known then.
+        One whose connection turns out to be closed is made once more, so every script can be run twice.
 Rule 2: after a failure to connect, calls fail at once for a while that grows, so that a Redis that is away costs each
         request nothing but its answer.
 Rule 3: several keys are changed by a script, which is atomic; its keys are of one slot.
@@ -86,15 +86,15 @@ class RedisLink:
     async def call(self, *command: Value, timeout_s: float = CALL_TIMEOUT_S) -> Any:
         """Run one command and return Redis's answer. Raise `StoreUnavailable`."""
         async with self._calling(timeout_s):
-            return await self._client.execute_command(*command)
+            return await self._execute(*command)
 
     async def run(self, script: Script, keys: Sequence[str], *arguments: Value) -> Any:
         """Run a script. Raise `StoreUnavailable`, or what the script says."""
         async with self._calling(CALL_TIMEOUT_S):
             try:
-                return await self._client.execute_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
+                return await self._execute("EVALSHA", script.sha, len(keys), *keys, *arguments)
             except exceptions.NoScriptError:
-                return await self._client.execute_command("EVAL", script.text, len(keys), *keys, *arguments)
+                return await self._execute("EVAL", script.text, len(keys), *keys, *arguments)
 
     async def run_all(self, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[Value]]]) -> list[Any]:
         """Run a script for many keys, a few at a time."""
@@ -126,6 +126,15 @@ class RedisLink:
                     for node in self._client.get_primaries()
                 ]
             return [await self._client.execute_command(*command)]  # type: ignore[no-untyped-call] # so in the library
+
+    async def _execute(self, *command: Value) -> Any:
+        try:
+            return await self._client.execute_command(*command)
+        except exceptions.ConnectionError as error:
+            if isinstance(error, (exceptions.BusyLoadingError, exceptions.MaxConnectionsError)):
+                raise
+        # It was idle since before the server was started anew: a new one will do, if any.
+        return await self._client.execute_command(*command)
 
     @asynccontextmanager
     async def _calling(self, timeout_s: float) -> AsyncIterator[None]:

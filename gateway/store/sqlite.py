@@ -158,6 +158,10 @@ class SqliteStore:
 
         return await self._run(work)
 
+    async def sealed_accounts(self, field: str) -> Sequence[str]:
+        query = "SELECT account_id FROM sealed WHERE field = ?"
+        return await self._run(lambda db: [account_id for (account_id,) in db.execute(query, (field,))])
+
     async def drop_sealed(self, account_id: str, field: str) -> None:
         await self._run(
             lambda db: db.execute("DELETE FROM sealed WHERE account_id = ? AND field = ?", (account_id, field))
@@ -213,8 +217,11 @@ class SqliteStore:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work)
 
     def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        with self._connection:
-            return work(self._connection)
+        try:
+            with self._connection:
+                return work(self._connection)
+        except sqlite3.OperationalError as error:  # a disk that is full, or fails
+            raise StoreError(f"{FILE} cannot be used ({error})") from error
 
 
 def _push_record(row: tuple[Any, ...]) -> PushRecord:

@@ -11,6 +11,7 @@ from gateway.account.records import Need, TextCriterion
 from gateway.account.sort_orders import SortOrders
 from gateway.jmap.errors import SetError
 from gateway.sync import details, sections, sizes
+from gateway.sync.acl_writes import AclWriter
 from gateway.sync.link import Facts, Link, Meter, translated
 from gateway.sync.listing import Lister
 from gateway.sync.mailbox_writes import MailboxWrites
@@ -46,6 +47,7 @@ class ImapBackend:
         self._link = Link(account, pool, meter, on_refused, scope=scope)
         self._lister = lister = Lister(self._link, sort_orders)
         self._refresher = Refresher(self._link, lister, max_staleness_s=max_staleness_s)
+        self._acls = AclWriter(self._link, self._refresher, lister.acls)
         self._schedule = Schedule(self._link)
         self._mailboxes = MailboxWrites(self._link, self._refresher, lister, self._schedule)
         self._watcher = Watcher(self._link, self._refresher, self._schedule)
@@ -113,6 +115,16 @@ class ImapBackend:
     async def destroy_mailbox(self, mailbox_id: str, *, remove_emails: bool = False) -> None:
         with translated():
             await self._writes.to_its_end(self._mailboxes.destroy(mailbox_id, remove_emails=remove_emails))
+
+    async def load_shares(self) -> None:
+        with translated():
+            if not self._lister.acls.is_wanted:
+                self._lister.acls.is_wanted = True
+                await self._refresher.catch_up()
+
+    async def change_shares(self, mailbox_id: str, changes: Mapping[str, frozenset[str] | None]) -> None:
+        with translated():
+            await self._writes.to_its_end(self._acls.change(mailbox_id, changes))
 
     async def refresh_quotas(self) -> None:
         with translated():

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from gateway.account.records import MailboxRow
 from gateway.account.sort_orders import SortOrders
+from gateway.sync.acl import AclReader
 from gateway.sync.identity import Identity
 from gateway.sync.link import Link
 from gateway.sync.plan import Seen
@@ -47,6 +48,7 @@ class Lister:
         self._rights_at = float("-inf")
         self._orders: dict[str, int | None] = {}  # as METADATA tells
         self.may_create_top_level = True
+        self.acls = AclReader(link)
 
     async def look(self, rows: Mapping[str, MailboxRow], moves: Sequence[Move] = ()) -> Tree:
         """Ask for all mailboxes and their numbers. `moves`: RENAMEs of which the index does not know yet."""
@@ -71,6 +73,7 @@ class Lister:
                 listed = await _with_ids(connection, listed, known)
             if "ACL" in facts.capabilities and "LIST-MYRIGHTS" not in facts.capabilities:
                 listed = await self._with_rights(connection, listed)
+            listed = await self.acls.add(connection, listed)
             orders = await self._sort_orders(connection, listed)
         is_told = facts.identity is not Identity.GUID
         self.may_create_top_level = _may_create_below(self._link.scope, listed, is_told=is_told)

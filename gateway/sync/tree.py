@@ -39,6 +39,7 @@ class Listed:
     mailbox_id: str | None = None  # MAILBOXID (RFC 8474)
     guid: str | None = None  # Dovecot's STATUS X-GUID
     rights: str | None = None  # the letters of MYRIGHTS (RFC 4314); None: there is no ACL
+    shares: tuple[tuple[str, tuple[str, ...]], ...] = ()  # whom it is shared with, and the rights
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,7 @@ def build_tree(
                 sort_order=sort_orders.get(entry.path, SORT_ORDER.get(role or "", UNSORTED)),
                 rights=_rights(entry, namespaces),
                 is_selectable=selectable,
+                shares=entry.shares,
                 total_emails=entry.seen.messages if entry.seen else None,
                 unread_emails=entry.unseen,
             )

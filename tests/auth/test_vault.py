@@ -60,7 +60,10 @@ def test_ring_from_text() -> None:
     assert vault.is_current(vault.seal(SECRET, account_id="a", field="f"))
 
 
-@pytest.mark.parametrize("text", ["", "only-one-word", "k !!!", "k YQ==", "k\tYQ== more", f"{new_key_line('k')}\n" * 2])
+BAD_RINGS = ["", "only-one-word", "k !!!", "k YQ==", "k\tYQ== more", f"{new_key_line('k')}\n" * 2]
+
+
+@pytest.mark.parametrize("text", BAD_RINGS, ids=["empty", "a word", "no base64", "short", "more", "twice"])
 def test_bad_rings(text: str) -> None:
     with pytest.raises(VaultError) as caught:
         Vault.from_text(Secret(text))

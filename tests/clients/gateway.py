@@ -118,8 +118,8 @@ class Client:
 
 
 @contextlib.contextmanager
-def serving(upstream: Upstream, directory: Path, **settings: str) -> Iterator[Gateway]:
-    """Run the gateway; `settings` go to the top of its configuration."""
+def serving(upstream: Upstream, directory: Path, *, of_upstream: str = "", **settings: str) -> Iterator[Gateway]:
+    """Run the gateway; `settings` go to the top of its configuration, `of_upstream` to the end of the upstream's."""
     tls = make_certificates(directory)
     host = f"localhost:{free_port()}"
     config, log = directory / "gateway.toml", directory / "gateway.log"
@@ -130,6 +130,7 @@ def serving(upstream: Upstream, directory: Path, **settings: str) -> Iterator[Ga
         + f'[admin]\nlisten = "127.0.0.1:{free_port()}"\n'
         + f"[store]\ndata_dir = {json.dumps(str(directory / 'var'))}\n"
         + f'[upstreams.main]\nimap = {json.dumps(upstream.imap_url)}\ntls = "none"\nmax_staleness_s = 0.0\n'
+        + of_upstream
     )
     process = start_gateway(config, log)
     try:

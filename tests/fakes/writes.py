@@ -33,6 +33,12 @@ class IndexWrites:
     def stored(self, email_id: str, octets: bytes) -> None:
         """Remember what an Email consists of."""
 
+    async def load_shares(self) -> None:
+        pass
+
+    async def change_shares(self, mailbox_id: str, changes: Mapping[str, frozenset[str] | None]) -> None:
+        raise SetError("forbidden")
+
     async def refresh_quotas(self) -> None:
         await keep(self.account.user_records, self.quotas)
 

@@ -46,6 +46,7 @@ def test_mailbox() -> None:
     assert list(MAILBOX.properties) == [
         *["id", "name", "parentId", "role", "sortOrder", "totalEmails", "unreadEmails", "totalThreads"],
         *["unreadThreads", "myRights", "isSubscribed"],
+        "shareWith",  # of the mail-sharing draft
     ]
     assert {name for name, declared in MAILBOX.properties.items() if declared.is_server_set} == {
         *COUNTS,

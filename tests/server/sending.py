@@ -101,6 +101,9 @@ class Sender:
         (record,) = (await self.client.call("EmailSubmission/get", ids=[id]))["list"]
         return dict(record)
 
+    async def state(self) -> str:
+        return str((await self.client.call("EmailSubmission/get", ids=[]))["state"])
+
     async def until(self, id: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Return the submission once something holds for it."""
         end = time.monotonic() + WAIT_S

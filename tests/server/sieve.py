@@ -47,9 +47,9 @@ async def is_enabled(client: JmapClient) -> bool:
     return bool(got["list"][0]["isEnabled"])
 
 
-def deliver(upstream: Upstream, login: str, *, sender: str, subject: str = "hello") -> None:
+def deliver(upstream: Upstream, login: str, *, sender: str, subject: str = "hello", to: str | None = None) -> None:
     message = (
-        f"From: {sender}\r\nTo: {login}@{DOMAIN}\r\nSubject: {subject}\r\n"
+        f"From: {sender}\r\nTo: {to or f'{login}@{DOMAIN}'}\r\nSubject: {subject}\r\n"
         f"Message-ID: <{time.time_ns()}@sender.test>\r\n\r\nbody\r\n"
     ).encode()
     with smtplib.LMTP(upstream.host, upstream.ports["lmtp"], timeout=10) as lmtp:

@@ -110,3 +110,26 @@ async def test_a_key_ring_may_be_configured(tmp_path: Path) -> None:
     ring.write_text("nonsense")
     with pytest.raises(StoreError):
         await open_vault(load(None, environ))
+
+
+async def test_it_is_kept_as_long_as_there_is_a_reason(store: SqliteStore) -> None:
+    """A device and a message that waits: the login goes with the last of them."""
+    logins, caller = kept(store), Caller("ann", "main", "a1", PASSWORD)
+    await logins.keep(caller, "push")
+    await logins.keep(caller, "outbox")
+    await logins.drop("a1", "push")
+    assert await logins.caller("a1") == caller
+    await logins.drop("a1", "outbox")
+    assert await logins.caller("a1") is None
+    assert await store.sealed("a1", FIELD) is None
+
+
+async def test_what_a_crash_left_is_swept(store: SqliteStore) -> None:
+    """Whatever nobody has a reason for."""
+    for account_id in ("a1", "a2", "a3"):
+        await kept(store).keep(Caller("ann", "main", account_id, PASSWORD), "outbox")
+    logins = kept(store)
+    logins.load(["a1"], "push")
+    logins.load(["a2"], "outbox")
+    await logins.sweep()
+    assert sorted(await store.sealed_accounts(FIELD)) == ["a1", "a2"]

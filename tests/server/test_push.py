@@ -16,7 +16,9 @@ import pytest
 from gateway.config import load
 from gateway.server.serve import running
 from tests.push.service import PushService, push_service
-from tests.server.conftest import JmapClient
+from tests.server.conftest import JmapClient, MakeGateway
+from tests.server.sending import Sender, by_sink
+from tests.upstreams.sink import SmtpSink
 from tests.upstreams.upstream import Upstream, expect_ok
 
 pytestmark = pytest.mark.upstream
@@ -81,10 +83,13 @@ class Stream:
                 if line.startswith(b"data: "):
                     self._states.put_nowait(json.loads(line[6:])["changed"])
 
-    async def hears(self, type: str) -> None:
+    async def hears(self, type: str) -> str:
+        """Wait for an event that tells of this type; return the state."""
         async with asyncio.timeout(SOON_S):
-            while not any(type in states for states in (await self._states.get()).values()):
-                pass
+            while True:
+                for states in (await self._states.get()).values():
+                    if type in states:
+                        return str(states[type])
 
 
 async def socket_hears(socket: aiohttp.ClientWebSocketResponse, type: str) -> None:
@@ -140,6 +145,23 @@ async def test_a_browser_follows_the_url_of_the_session(dovecot: Upstream, tmp_p
             await asyncio.sleep(1)
             await asyncio.to_thread(dovecot.deliver, login, MESSAGE)
             await stream.hears("Email")
+
+
+async def test_what_no_index_holds_is_told_too(dovecot: Upstream, smtp_sink: SmtpSink, gateway: MakeGateway) -> None:
+    """Identities and submissions: with the state that /get answers, from which /changes goes on."""
+    client = (await gateway(dovecot, more=by_sink(smtp_sink)))(dovecot.fresh_login())
+    sender = await Sender(client).begin()
+    before = {type: (await client.call(f"{type}/get", ids=[]))["state"] for type in ("Identity", "EmailSubmission")}
+    id = sender.identity["id"]
+    async with Stream(client, "types=Identity,EmailSubmission&closeafter=no&ping=0") as stream:
+        await client.call("Identity/set", update={id: {"name": "Ann"}})
+        assert await stream.hears("Identity") == (await client.call("Identity/get", ids=[]))["state"]
+        made = await sender.sent(f"there@{dovecot.fresh_login()}.example")
+        await stream.hears("EmailSubmission")
+    changes = await client.call("Identity/changes", sinceState=before["Identity"])
+    assert (changes["created"], changes["updated"], changes["destroyed"]) == ([], [id], [])
+    changes = await client.call("EmailSubmission/changes", sinceState=before["EmailSubmission"])
+    assert changes["created"] == [made["id"]]
 
 
 async def test_streams_do_not_hold_up_the_end(dovecot: Upstream, tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import email
+import json
 import time
 
 import pytest
 
-from tests.server.conftest import MakeGateway
+from tests.server.conftest import MakeGateway, Switch
 from tests.server.sending import SUBMISSION, Sender, by_dovecot, by_sink
 from tests.upstreams.sink import SmtpSink
 from tests.upstreams.upstream import DOMAIN, Upstream
@@ -188,3 +189,66 @@ async def test_a_bounce_sets_the_status(dovecot: Upstream, smtp_sink: SmtpSink, 
     (got,) = (await ann.client.call("Email/get", ids=[id], properties=["blobId"]))["list"]
     assert record["dsnBlobIds"] == [got["blobId"]]
     assert (await ann.client.call("EmailSubmission/changes", sinceState=state))["updated"] == [made["id"]]
+
+
+async def test_a_master_login_sends_for_the_caller(
+    dovecot: Upstream, smtp_sink: SmtpSink, gateway: MakeGateway
+) -> None:
+    """By PLAIN with an authorization identity, at Dovecot's submission service as for IMAP."""
+    assert dovecot.master is not None
+    form, password = dovecot.master
+    more = f'auth = "master"\nmaster_login = "{form.rpartition("*")[2]}"\nmaster_password = "{password}"\n'
+    start = await gateway(dovecot, more=by_dovecot(dovecot) + more)
+    ann = await Sender(start(dovecot.fresh_login())).begin()
+    to = f"x@{ann.client.login}.example"
+    made = await ann.sent(to)
+    assert made["undoStatus"] == "final", made
+    assert len(smtp_sink.to(to)) == 1
+
+
+async def test_pushes_tell_of_submissions(dovecot: Upstream, smtp_sink: SmtpSink, gateway: MakeGateway) -> None:
+    """Who listens hears the states that a /get then has, and not those of the gateway's own records."""
+    ann = await Sender((await gateway(dovecot, more=by_sink(smtp_sink)))(dovecot.fresh_login())).begin()
+    told: dict[str, str] = {}
+    url = f"{ann.client.url}/jmap/eventsource?types=*&closeafter=no&ping=0"
+    async with ann.client.http.get(url, headers=ann.client.headers) as stream:
+        await stream.content.readuntil(b"\n\n")
+        made = await ann.sent(f"x@{ann.client.login}.example")
+        async with asyncio.timeout(10):
+            while not (state := told.get("EmailSubmission", "")) or state != await ann.state():
+                event = await stream.content.readuntil(b"\n\n")
+                if b"event: state" in event:
+                    told |= json.loads(event.partition(b"data: ")[2])["changed"][ann.client.account_id]
+    assert made["undoStatus"] == "final"
+    assert not {"outbox", "receipts"} & told.keys()
+
+
+async def test_a_server_that_was_never_reached_is_offered_later(
+    dovecot: Upstream, smtp_sink: SmtpSink, gateway: MakeGateway
+) -> None:
+    """No capability before; once it was there it stays, over a restart without the server."""
+    switch = Switch(smtp_sink.host, smtp_sink.port)
+    await switch.on()
+    await switch.off()
+    more = by_sink(smtp_sink).replace(str(smtp_sink.port), str(switch.port))
+    client = (await gateway(dovecot, more=more))(dovecot.fresh_login())
+    _, session = await client.session()
+    assert SUBMISSION not in session["capabilities"]
+    await switch.on()
+    async with asyncio.timeout(20):
+        while SUBMISSION not in session["capabilities"]:
+            await asyncio.sleep(0.2)
+            _, session = await client.session()
+    await switch.off()
+    assert (await client.call("Identity/get", ids=None))["list"]
+
+
+async def test_a_large_message_with_an_attachment(dovecot: Upstream, smtp_sink: SmtpSink, gateway: MakeGateway) -> None:
+    """Larger than the server takes: refused before it is sent, with the size that would do."""
+    ann = await Sender((await gateway(dovecot, more=by_sink(smtp_sink)))(dovecot.fresh_login())).begin()
+    to = f"x@{ann.client.login}.example"
+    with smtp_sink.faulty(offers=["SIZE 2000"]):
+        await ann.sent(f"small@{ann.client.login}.example")  # the gateway learns it with this one
+        error = await ann.refused(to, bodyValues={"1": {"value": "line\n" * 1000}})
+    assert (error["type"], error["maxSize"]) == ("tooLarge", 2000)
+    assert smtp_sink.to(to) == []

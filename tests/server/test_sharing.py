@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.server.sharing import changed_rights
-from gateway.sync import listing
+from gateway.sync import acl, listing
 from tests.server.conftest import USING, JmapClient, MakeGateway
 from tests.server.test_shares import SERVERS, Sharing, mailboxes, shared
 
@@ -52,7 +52,7 @@ async def test_who_is_known(sharing: Sharing, gateway: MakeGateway) -> None:
     assert owner["accountIdForPrincipal"] == client.account_id
     answer = await client.call("Principal/get", ids=None)
     principals = {principal["id"]: principal for principal in answer["list"]}
-    assert set(principals) == {me, owner["principalId"]}
+    assert {principals[id]["name"] for id in principals} == {sharing.owner, sharing.guest, "anyone"}
     theirs = principals[owner["principalId"]]
     assert (theirs["type"], theirs["name"]) == ("individual", sharing.owner)
     assert theirs["accounts"] == {id: session["accounts"][id]}
@@ -61,7 +61,7 @@ async def test_who_is_known(sharing: Sharing, gateway: MakeGateway) -> None:
         ({"accountIds": [id]}, [owner["principalId"]]),
         ({"name": sharing.guest}, [me]),
         ({"text": "no such"}, []),
-        ({"type": "group"}, []),
+        ({"type": "location"}, []),
         ({"timeZone": "Europe/Berlin"}, []),
     ):
         assert (await client.call("Principal/query", filter=filter))["ids"] == found, filter
@@ -118,6 +118,113 @@ async def test_changed_rights_are_told(sharing: Sharing, gateway: MakeGateway) -
     await client.session()  # the account goes
     lost = {one["name"]: one for one in (await client.call("ShareNotification/get", ids=None))["list"]}
     assert (lost["Old"]["newRights"], lost["Old"]["oldRights"]["mayReadItems"]) == (None, True)
+
+
+MAIL_SHARE = "urn:ietf:params:jmap:mail:share"
+
+
+class Owner:
+    """The owner's own client, which knows the guest because the guest shares something as well."""
+
+    def __init__(self, sharing: Sharing, client: JmapClient) -> None:
+        self.sharing, self.client = sharing, client
+        client.using = [*USING, PRINCIPALS, MAIL_SHARE]
+
+    @classmethod
+    async def of(cls, gateway: MakeGateway, sharing: Sharing) -> Owner:
+        back = Sharing.__new__(Sharing)
+        back.server, back.owner, back.guest = sharing.server, sharing.guest, sharing.owner
+        back.create("Back", "lr")
+        return cls(sharing, (await gateway(sharing.server))(sharing.owner))
+
+    async def principal(self, name: str) -> str:
+        (id,) = (await self.client.call("Principal/query", filter={"name": name}))["ids"]
+        return str(id)
+
+    async def mailbox(self, name: str) -> dict[str, Any]:
+        listed = (await self.client.call("Mailbox/get", ids=None, properties=["name", "shareWith", "myRights"]))["list"]
+        return next(mailbox for mailbox in listed if mailbox["name"] == name)
+
+    async def update(self, id: str, **patch: Any) -> Any:
+        patch = {name.replace("__", "/"): value for name, value in patch.items()}
+        answer = await self.client.call("Mailbox/set", update={id: patch})
+        return (answer["notUpdated"] or answer["updated"])[id]
+
+    def acl(self, mailbox: str) -> str:
+        """What another IMAP client is told."""
+        with self.sharing.server.imap(self.sharing.owner) as connection:
+            typ, answer = connection.getacl(mailbox)
+            assert typ == "OK"
+            return str(answer)
+
+
+def held(rights: dict[str, bool]) -> set[str]:
+    return {right for right, is_held in rights.items() if is_held}
+
+
+async def test_sharing_a_mailbox(sharing: Sharing, gateway: MakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """shareWith is the ACL: what is set is what IMAP and the other login see, and what IMAP sets is shown."""
+    monkeypatch.setattr(acl, "AGAIN_S", 0.0)
+    sharing.create("Team", messages=1)
+    owner = await Owner.of(gateway, sharing)
+    _status, session = await owner.client.session()
+    assert session["accounts"][owner.client.account_id]["accountCapabilities"][MAIL_SHARE] == {}
+    guest = await owner.principal(sharing.guest)
+    team = await owner.mailbox("Team")
+    assert team["shareWith"] is None
+    assert team["myRights"]["mayShare"] is True
+    state = (await owner.client.call("Mailbox/get", ids=[]))["state"]
+    assert await owner.update(team["id"], shareWith={guest: {"mayReadItems": True, "maySetSeen": True}}) is not None
+    shown = (await owner.mailbox("Team"))["shareWith"]
+    assert {id: held(rights) for id, rights in shown.items()} == {guest: {"mayReadItems", "maySetSeen"}}
+    assert sharing.guest in owner.acl("Team")
+    changes = await owner.client.call("Mailbox/changes", sinceState=state)
+    assert (changes["updated"], changes["updatedProperties"]) == ([team["id"]], None)
+    reader: JmapClient = (await gateway(sharing.server, data="guest"))(sharing.guest)
+    id = await shared(reader, sharing)
+    assert len((await reader.call("Email/query", accountId=id))["ids"]) == 1
+    await owner.update(team["id"], **{f"shareWith__{guest}__maySetKeywords": True})
+    assert (await mailboxes(reader, id))["Team"]["myRights"]["maySetKeywords"] is True
+    sharing.grant("Team", "lrp")  # by another client
+    shown = (await owner.mailbox("Team"))["shareWith"]
+    assert {id: held(rights) for id, rights in shown.items()} == {guest: {"mayReadItems", "maySubmit"}}
+    await owner.update(team["id"], **{f"shareWith__{guest}": None})
+    assert (await owner.mailbox("Team"))["shareWith"] is None
+    assert sharing.guest not in owner.acl("Team")
+    created = await owner.client.call(
+        "Mailbox/set", create={"n": {"name": "Given", "shareWith": {guest: {"mayReadItems": True}}}}
+    )
+    assert created["notCreated"] is None
+    assert held((await owner.mailbox("Given"))["shareWith"][guest]) == {"mayReadItems"}
+    assert "Given" in await mailboxes(reader, await shared(reader, sharing))
+
+
+async def test_who_may_not_share(sharing: Sharing, gateway: MakeGateway) -> None:
+    """Nobody without the right, with nobody who is not known, and not with oneself; then nothing is changed."""
+    sharing.create("Team", "lrs")
+    owner = await Owner.of(gateway, sharing)
+    team = await owner.mailbox("Team")
+    me, guest = await owner.principal(sharing.owner), await owner.principal(sharing.guest)
+    before = owner.acl("Team")
+    read = {"mayReadItems": True}
+    for value in ({"Pnone": read}, {me: read}, {guest: {"mayFly": True}}, {guest: True}, "x"):
+        error = await owner.update(team["id"], shareWith=value)
+        assert error["type"] == "invalidProperties", value
+    answer = await owner.client.call("Mailbox/set", create={"n": {"name": "No", "shareWith": {"Pnone": read}}})
+    assert answer["notCreated"]["n"]["type"] == "invalidProperties"
+    assert "No" not in await mailboxes(owner.client, owner.client.account_id)
+    assert owner.acl("Team") == before
+    other: JmapClient = (await gateway(sharing.server, data="guest"))(sharing.guest)
+    other.using = [*USING, PRINCIPALS, MAIL_SHARE]
+    id = await shared(other, sharing)
+    (theirs,) = (await other.call("Mailbox/get", accountId=id, ids=None))["list"]
+    assert theirs["myRights"]["mayShare"] is False
+    answer = await other.call("Mailbox/set", accountId=id, update={theirs["id"]: {"shareWith": {me: read}}})
+    assert answer["notUpdated"][theirs["id"]]["type"] == "forbidden"
+    other.using = USING
+    (theirs,) = (await other.call("Mailbox/get", accountId=id, ids=None))["list"]
+    assert "shareWith" not in theirs
+    assert "mayShare" not in theirs["myRights"]
 
 
 def test_what_has_changed() -> None:

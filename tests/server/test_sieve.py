@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.upstream.managesieve import Connection
-from tests.server.conftest import JmapClient, MakeGateway
+from tests.server.conftest import USING, JmapClient, MakeGateway
 from tests.server.sieve import FILING, create, deliver, upload
 from tests.upstreams.upstream import Upstream
 
@@ -69,6 +69,11 @@ async def test_a_script_from_birth_to_death(sieve_client: JmapClient, other_clie
     assert (got["state"], got["notFound"]) == (made["newState"], ["nope"])
     blob = await sieve_client.call("Blob/get", ids=[blob_id])
     assert blob["list"][0]["data:asText"] == FILING
+    unnamed = (await sieve_client.request(("Blob/lookup", {"typeNames": ["SieveScript"], "ids": [blob_id]})))[1]
+    assert unnamed["methodResponses"][0][1]["type"] == "unknownDataType"
+    sieve_client.using = [*USING, SIEVE]
+    lookup = await sieve_client.call("Blob/lookup", typeNames=["Email", "SieveScript"], ids=[blob_id])
+    assert lookup["list"] == [{"id": blob_id, "matchedIds": {"Email": [], "SieveScript": [id]}}]
 
     new_blob = await upload(sieve_client, "keep;")
     changed = await sieve_client.call("SieveScript/set", update={id: {"name": "née", "blobId": new_blob}})
@@ -123,7 +128,9 @@ async def test_queries(sieve_client: JmapClient) -> None:
         ({"filter": {"isActive": True}}, [ids[1]]),
         ({"sort": [{"property": "isActive", "isAscending": False}, {"property": "name"}]}, [ids[1], ids[0], ids[2]]),
     ):
-        assert (await sieve_client.call("SieveScript/query", **arguments))["ids"] == expected, arguments
+        answer = await sieve_client.call("SieveScript/query", **arguments)
+        assert answer["ids"] == expected, arguments
+        assert answer["canCalculateChanges"] is False
 
 
 async def test_refusals(sieve_client: JmapClient, other_client: Connection) -> None:
@@ -166,6 +173,38 @@ async def test_names_of_all_kinds(sieve_client: JmapClient, other_client: Connec
     got = await sieve_client.call("SieveScript/get", ids=None)
     assert {one["name"] for one in got["list"]} == {*names, "script", "script 2"}
     assert {name for name, _active in await other_client.list_scripts()} == {*names, "script", "script 2"}
+
+
+async def test_a_blob_of_the_same_request(sieve_client: JmapClient, other_client: Connection) -> None:
+    """A script is made of what Blob/upload has just created, named by its creation id."""
+    data = [{"data:asText": "keep; # "}, {"data:asText": "ä"}]
+    _status, answer = await sieve_client.request(
+        ("Blob/upload", {"create": {"B": {"data": data, "type": "application/sieve"}}}),
+        ("SieveScript/set", {"create": {"s": {"name": "a", "blobId": "#B"}}, "onSuccessActivateScript": "#s"}),
+        ("SieveScript/validate", {"blobId": "#B"}),
+        ("SieveScript/set", {"update": {"#s": {"name": "b"}}}),
+    )
+    responses = [arguments for _name, arguments, _id in answer["methodResponses"]]
+    assert responses[1]["created"]["s"]["isActive"] is True
+    assert responses[2]["error"] is None
+    assert list(responses[3]["updated"].values()) == [None]
+    assert await other_client.list_scripts() == [("b", True)]
+    assert (await other_client.get_script("b")).decode() == "keep; # ä"
+
+
+async def test_two_scripts_take_one_anothers_names(sieve_client: JmapClient, other_client: Connection) -> None:
+    """A name that another script has is refused, with its id; the update of the content alone goes through."""
+    first, second = await create(sieve_client, "a", "keep;"), await create(sieve_client, "b", "discard;")
+    answer = await sieve_client.call("SieveScript/set", update={first: {"name": "b"}})
+    fault = answer["notUpdated"][first]
+    assert (fault["type"], fault["existingId"]) == ("alreadyExists", second)
+    bad = await upload(sieve_client, "kep;")
+    answer = await sieve_client.call("SieveScript/set", update={first: {"name": "c", "blobId": bad}})
+    assert answer["notUpdated"][first]["type"] == "invalidSieve"
+    assert {(one.name, await other_client.get_script(one.name)) for one in await other_client.list_scripts()} == {
+        ("a", b"keep;"),
+        ("b", b"discard;"),
+    }
 
 
 async def test_validate(sieve_client: JmapClient, other_client: Connection) -> None:

@@ -226,3 +226,19 @@ async def test_vacation_refusals(sieve_client: JmapClient, other_client: Connect
         fault = answer["notUpdated"]["singleton"]
         assert (fault["type"], fault["properties"]) == ("invalidProperties", [name]), (name, value)
     assert await other_client.list_scripts() == []
+
+
+async def test_mail_to_an_alias_is_answered(gateway: MakeGateway, dovecot: Upstream, smtp_sink: SmtpSink) -> None:
+    """A message that names only an alias of the login in its To is answered as well."""
+    login = dovecot.fresh_login()
+    more = f'{sieve_of(dovecot)}\naliases = ["sales-{{user}}@mail.test", "*@any.test"]'
+    client = (await gateway(dovecot, more=more))(login)
+    await vacation(client, isEnabled=True)
+    alias, stranger = f"alias{time.time_ns()}@sender.test", f"stranger{time.time_ns()}@sender.test"
+    deliver(dovecot, login, sender=stranger, to="somebody@else.test")
+    deliver(dovecot, login, sender=alias, to=f"sales-{login}@mail.test")
+    end = time.monotonic() + 10
+    while not replies(smtp_sink, alias):
+        assert time.monotonic() < end
+        await asyncio.sleep(0.05)
+    assert not replies(smtp_sink, stranger)

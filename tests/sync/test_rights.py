@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.sync.rights import ALL_RIGHTS, rights_of
+from gateway.sync.rights import ALL_RIGHTS, letters_of, rights_of
 
 
 @pytest.mark.parametrize(
@@ -21,10 +21,25 @@ from gateway.sync.rights import ALL_RIGHTS, rights_of
         ("d", {"mayRemoveItems", "mayRename", "mayDelete"}),  # RFC 2086
         ("ted", {"mayRemoveItems"}),  # RFC 4314: d repeats t and e
         ("swip", {"maySetSeen", "maySetKeywords", "mayAddItems", "maySubmit"}),
-        ("lrswipkxtecdan", set(ALL_RIGHTS)),  # Cyrus 3.6
-        ("acdilrsw", set(ALL_RIGHTS) - {"maySubmit"}),  # Courier 5.0
+        ("lrswipkxtecdan", {*ALL_RIGHTS, "mayShare"}),  # Cyrus 3.6
+        ("acdilrsw", {*ALL_RIGHTS, "mayShare"} - {"maySubmit"}),  # Courier 5.0
     ],
 )
 def test_letters(letters: str, held: set[str]) -> None:
     """Rights that need two letters need both; the letters of RFC 2086 stand for those of RFC 4314."""
     assert rights_of(letters) == held
+
+
+@pytest.mark.parametrize(
+    ("rights", "before", "letters"),
+    [
+        ({"mayReadItems"}, "", "lr"),
+        ({"mayRemoveItems", "mayShare"}, "", "tea"),
+        ({"mayRename", "mayDelete"}, "lr", "x"),
+        ({"mayReadItems"}, "lrn09cd", "n09lr"),  # Cyrus's own stay; c and d follow from the others
+        (set(), "lrs", ""),
+    ],
+)
+def test_back_to_letters(rights: set[str], before: str, letters: str) -> None:
+    """Each right brings its letters, letters without a meaning here stay as they were."""
+    assert letters_of(rights, before) == letters

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.upstreams.certificates import make_certificates
 from tests.upstreams.place import HOST, Place
-from tests.upstreams.smtpsink import FAULTS
+from tests.upstreams.smtpsink import FAULTS, REACHED
 from tests.upstreams.upstream import DOMAIN, PASSWORD
 
 WAIT_S = 10.0
@@ -47,6 +47,7 @@ class SmtpSink:
     def faulty(self, **stages: Any) -> Iterator[None]:
         """Let things go wrong meanwhile, as `smtpsink` describes."""
         path = self.directory / FAULTS
+        (self.directory / REACHED).unlink(missing_ok=True)
         written = path.with_suffix(".new")
         written.write_text(json.dumps({"id": str(next(_serial)), **stages}))
         written.rename(path)
@@ -54,6 +55,11 @@ class SmtpSink:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+    def reached(self) -> list[str]:
+        """The stages at which something has gone wrong, since `faulty` began last."""
+        path = self.directory / REACHED
+        return path.read_text().split() if path.exists() else []
 
     def to(self, address: str, count: int = 0) -> list[Kept]:
         """What was accepted for one recipient."""

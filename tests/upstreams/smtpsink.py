@@ -13,8 +13,8 @@ DIR/faults.json, if it is there, says what else goes wrong, read anew for each c
      "rcpt": {"reply": "451 4.3.0 later", "times": 2},          a reply in place of the real one, twice
      "end": {"cut": true}, "data": {"wait_s": 3.0}}             the connection cut; a delay, then as usual
 
-by stage: greeting ehlo starttls auth mail rcpt data body (an octet of the message has come) end (all of it has, nothing
-is kept yet) kept (it is kept, no reply yet).
+DIR/reached gets a line for each. By stage: greeting ehlo starttls auth mail rcpt data body (an octet of the message has
+come) end (all of it has, nothing is kept yet) kept (it is kept, no reply yet).
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ SIZE_LIMIT_OCTETS = 50 << 20
 TIMEOUT_S = 60.0
 EXTENSIONS = ("PIPELINING", f"SIZE {SIZE_LIMIT_OCTETS}", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES")
 FAULTS = "faults.json"
+REACHED = "reached"  # the stages at which something has gone wrong, one a line
 REFUSED_AT_RCPT = {"reject": "550 5.1.1 no such user", "defer": "451 4.3.0 try again later"}
 
 
@@ -128,6 +129,9 @@ class Session:
     async def _fault(self, stage: str) -> str | None:
         """Do what is to go wrong at this stage; return the reply that stands for the real one."""
         fault = self._sink.fault(stage)
+        if fault:
+            with (self._sink.directory / REACHED).open("a") as reached:
+                reached.write(f"{stage}\n")
         await asyncio.sleep(fault.get("wait_s", 0))
         if fault.get("cut"):
             self._writer.transport.abort()

@@ -37,8 +37,8 @@ class FakeAccount:
 
     name = LOGIN
     is_personal, is_read_only = True, False
-    session_capabilities: Mapping[str, Any] = {}
     capabilities: Mapping[str, Any] = {CORE: {}, MAIL: mail_account_capability(email_sort_options=["receivedAt"])}
+    session_capabilities: Mapping[str, Any] = {}
 
     def __init__(self, id: str, uploads: Uploads) -> None:
         self.id, self.uploads = id, uploads

@@ -312,7 +312,9 @@ async def test_a_ticket_is_good_for_nothing_else(make_client: MakeClient, parts:
             assert response.status == 401, path
 
 
-@pytest.mark.parametrize("ticket", ["", "x", "AAAA", tickets().issue("A1")[:-1] + "!", "A" * 300])
+@pytest.mark.parametrize(
+    "ticket", ["", "x", "AAAA", tickets().issue("A1")[:-1] + "!", "A" * 300], ids=["none", "x", "short", "cut", "long"]
+)
 async def test_a_false_ticket_is_refused(make_client: MakeClient, account: Account, ticket: str) -> None:
     """401, as for wrong credentials."""
     client = await make_client(tickets=tickets())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Any, Final
 
-from gateway.jmap.capability import MAIL
+from gateway.jmap.capability import MAIL, MAIL_SHARE
 from gateway.jmap.declare import REQUIRED, DataType, Property
 from gateway.jmap.types import (
     is_boolean,
@@ -13,6 +13,7 @@ from gateway.jmap.types import (
     is_id_or_reference,
     is_string,
     is_unsigned_int,
+    map_of,
     nullable,
     object_of,
     one_of,
@@ -50,6 +51,9 @@ RIGHTS: Final = (
     "maySubmit",
 )
 
+# Together with the right of the mail-sharing draft, section 2, where the request uses it.
+SHARE_RIGHTS: Final = (*RIGHTS, "mayShare")
+
 # When these alone moved, Mailbox/changes says so in `updatedProperties` (RFC 8621 section 2.2).
 COUNTS: Final = ("totalEmails", "unreadEmails", "totalThreads", "unreadThreads")
 
@@ -82,6 +86,12 @@ MAILBOX: Final = DataType(
         "unreadThreads": Property(is_unsigned_int, is_server_set=True),
         "myRights": Property(object_of(dict.fromkeys(RIGHTS, is_boolean)), is_server_set=True),
         "isSubscribed": Property(is_boolean, default=True),
+        "shareWith": Property(
+            nullable(map_of(is_id, object_of(dict.fromkeys(SHARE_RIGHTS, is_boolean)))),
+            is_nullable=True,
+            is_map=True,
+            capability=MAIL_SHARE,
+        ),
     },
     methods=frozenset({"get", "changes", "set", "query", "queryChanges"}),
     filter_conditions={

@@ -53,6 +53,7 @@ class Standing:
     scripts: Mapping[str, bytes]  # by name
     active: str | None
     extensions: frozenset[str]  # of the engine
+    addresses: tuple[str, ...] = ()  # the user's own
 
     @property
     def ours(self) -> tuple[str, Vacation] | None:
@@ -162,6 +163,7 @@ def _text(standing: Standing, status: Status, properties: Mapping[str, Any], own
             (own,) if own is not None else (),
             _digest(standing.scripts.get(own, b"")) if own is not None else "",
             is_behind,
+            standing.addresses,
         )
     )
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 import unicodedata
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -47,6 +48,8 @@ AT_ONCE = 20  # scripts asked for in one go
 READ_AT_ONCE_OCTETS = 64 << 10  # a hundredth of a second of reading Sieve; for more a thread is worth its price
 CLOSE_S = 10.0  # a write under way gets so long to end when the account is closed
 DEFAULT_NAME = "script"
+
+_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")  # no pattern, nothing to be quoted
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +122,9 @@ class SieveScripts:
             if sum(map(len, scripts.values())) > MAX_OCTETS:
                 raise MethodError("serverFail", "the scripts of this login are larger than can be read")
         active = next((one.name for one in listed if one.is_active), None)
-        self._standing = Standing(scripts, active, frozenset(connection.capabilities.extensions))
+        extensions, own = frozenset(connection.capabilities.extensions), self._account.own_addresses
+        addresses = tuple(address for address in own.addresses if _ADDRESS.fullmatch(address))
+        self._standing = Standing(scripts, active, extensions, addresses)
         if sum(map(len, scripts.values())) > READ_AT_ONCE_OCTETS:
             steps = await asyncio.to_thread(plan.heal, self._standing)
         else:

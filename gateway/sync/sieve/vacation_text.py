@@ -22,8 +22,8 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from math import ceil
@@ -60,7 +60,8 @@ class Vacation:
     properties: Mapping[str, Any]  # of the VacationResponse; isEnabled is what was asked for last
     includes: tuple[str, ...] = ()  # the user's own script: the first of these names that there is
     included_digest: str = ""  # of its octets, SHA-256 in hex: tells where it went when somebody renames it
-    is_behind: bool = field(default=False)  # the reply stands behind what is included
+    is_behind: bool = False  # the reply stands behind what is included
+    addresses: tuple[str, ...] = ()  # the user's own, beside the one that a message was delivered to
 
 
 def write(vacation: Vacation) -> bytes:
@@ -71,6 +72,7 @@ def write(vacation: Vacation) -> bytes:
         "includes": list(vacation.includes),
         "digest": vacation.included_digest,
         "behind": vacation.is_behind,
+        "addresses": list(vacation.addresses),
     }
     comment = b64encode(orjson.dumps(about, option=orjson.OPT_SORT_KEYS))
     lines = [b"# %b\r\n" % comment[at : at + _LINE_OCTETS] for at in range(0, len(comment), _LINE_OCTETS)]
@@ -112,13 +114,14 @@ def _checked(about: Any) -> Vacation | None:
             "includes": types.is_strings,
             "digest": types.is_string,
             "behind": types.is_boolean,
+            "addresses": types.is_strings,
         },
-        required=("status", "properties", "includes", "digest", "behind"),
+        required=("status", "properties", "includes", "digest", "behind", "addresses"),
     )
     if shape(about) is not None:
         return None
-    status, included = about["status"], tuple(about["includes"])
-    return Vacation(status, about["properties"], included, about["digest"], about["behind"])
+    included, addresses = tuple(about["includes"]), tuple(about["addresses"])
+    return Vacation(about["status"], about["properties"], included, about["digest"], about["behind"], addresses)
 
 
 def _commands(vacation: Vacation) -> Iterator[str]:
@@ -134,7 +137,7 @@ def _commands(vacation: Vacation) -> Iterator[str]:
     if vacation.is_behind:
         yield from includes
     if replies:
-        reply = _reply(vacation.properties)
+        reply = _reply(vacation.properties, vacation.addresses)
         yield f"if {condition} {{\r\n{reply}\r\n}}" if condition else reply
     if not vacation.is_behind:
         yield from includes
@@ -159,12 +162,14 @@ def _not_before(value: str) -> str:
     )
 
 
-def _reply(properties: Mapping[str, Any]) -> str:
-    subject = "" if properties["subject"] is None else f" :subject {quote(properties['subject'])}"
+def _reply(properties: Mapping[str, Any], addresses: Sequence[str]) -> str:
+    options = f" :addresses {quote_list(addresses)}" if addresses else ""
+    if properties["subject"] is not None:
+        options += f" :subject {quote(properties['subject'])}"
     text, html = properties["textBody"], properties["htmlBody"]
     if html is None:
-        return f"vacation{subject} {quote(DEFAULT_TEXT if text is None else text)};"
-    return f"vacation{subject} :mime {quote(_entity(html_text(html) if text is None else text, html))};"
+        return f"vacation{options} {quote(DEFAULT_TEXT if text is None else text)};"
+    return f"vacation{options} :mime {quote(_entity(html_text(html) if text is None else text, html))};"
 
 
 def _entity(text: str, html: str) -> str:

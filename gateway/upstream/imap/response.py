@@ -9,12 +9,12 @@ Rule 3: caches are bounded: a hostile server can fill one, not grow it.
 from __future__ import annotations
 
 import re
-from calendar import timegm
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.upstream.imap import uidset
+from gateway.upstream.imap.internaldate import parse_internaldate
 from gateway.upstream.imap.lexer import Malformed, Value, lex_all, lex_value, number_of, text_of
 from gateway.upstream.imap.mailbox import ListEntry, Range, StatusItems
 from gateway.upstream.imap.message import Has, Message
@@ -162,8 +162,6 @@ _UID, _FLAGS, _MODSEQ, _DATE, _SIZE, _IDENTITY, _SECTION, _STRUCTURE, _PREVIEW, 
 
 _flag_lists: dict[bytes, tuple[str, ...]] = {}
 _section_names: dict[bytes, str] = {}
-_days: dict[bytes, int] = {}
-_TWO_DIGITS: Final = {b"%02d" % number: number for number in range(100)}
 
 
 def is_fetch(raw: bytes) -> bool:
@@ -381,32 +379,3 @@ def _section_name(raw: bytes) -> str:
     name = raw.decode("latin-1").partition(" (")[0].strip().upper()
     _remember(_section_names, raw, name)
     return name
-
-
-def parse_internaldate(text: bytes) -> int:
-    """Return the seconds since 1970 of `"23-Nov-2026 03:46:28 +0000"`, or raise Malformed."""
-    try:
-        day = _days.get(text[:11])
-        if day is None:
-            day = _day(text[:11])
-        two = _TWO_DIGITS
-        seconds = day + two[text[12:14]] * 3600 + two[text[15:17]] * 60 + two[text[18:20]]
-        zone = text[21:]
-        if zone == b"+0000":
-            return seconds
-        offset = two[zone[1:3]] * 3600 + two[zone[3:5]] * 60
-        return seconds + offset if zone[:1] == b"-" else seconds - offset
-    except (KeyError, ValueError, IndexError):
-        raise Malformed("not an INTERNALDATE") from None
-
-
-_MONTHS: Final = {
-    name: number + 1
-    for number, name in enumerate((b"JAN", b"FEB", b"MAR", b"APR", b"MAY", b"JUN", b"JUL", b"AUG", b"SEP", b"OCT"))
-} | {b"NOV": 11, b"DEC": 12}
-
-
-def _day(text: bytes) -> int:
-    day = timegm((int(text[7:11]), _MONTHS[text[3:6].upper()], int(text[:2]), 0, 0, 0))
-    _remember(_days, text, day)
-    return day

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,8 @@ from gateway.jmap.capability import CORE, MAIL
 from gateway.jmap.errors import MethodError
 from gateway.jmap.limits import Limits
 from gateway.jmap.method import Context
+from gateway.sync.imap_backend import ImapBackend
+from gateway.sync.link import translated
 from tests.methods.world import registry
 
 AT_ONCE = 100  # ids in one /get
@@ -65,8 +68,10 @@ class Listing:
 class Follower:
     """Call `start` once, then `follow` whenever, then `check` when nothing changes any more."""
 
-    def __init__(self, account: Account, seed: int) -> None:
+    def __init__(self, account: Account, seed: int, *, looks_once: bool = False) -> None:
+        """`looks_once`: all that one `start` or `follow` asks for is answered from one look at the upstream."""
         self.account = account  # another one after a restart
+        self.looks_once = looks_once
         self.random = random.Random(seed)
         self.objects: dict[str, Objects] = {type: {} for type in TYPES}
         self.states: dict[str, str] = {}
@@ -82,6 +87,36 @@ class Follower:
 
     async def start(self) -> None:
         """Get everything."""
+        async with self._looking():
+            await self._start()
+
+    async def follow(self) -> None:
+        """Catch up: with each type, and with each listing, in any order."""
+        async with self._looking():
+            await self._follow()
+
+    @asynccontextmanager
+    async def _looking(self) -> AsyncIterator[None]:
+        """Ask the upstream at each call, or only now: a look at all flags of all mailboxes is dear."""
+        if not self.looks_once:
+            yield
+            return
+        assert isinstance(self.account.backend, ImapBackend)
+        refresher = self.account.backend._refresher
+        refresh = refresher.refresh
+        with translated():
+            await refresh()
+
+        async def not_again() -> None:
+            """The index is as fresh as it has to be."""
+
+        refresher.refresh = not_again  # type: ignore[method-assign] # until the end of the block
+        try:
+            yield
+        finally:
+            refresher.refresh = refresh  # type: ignore[method-assign] # as above
+
+    async def _start(self) -> None:
         answer = await self.call("Mailbox/get", ids=None)
         self.objects["Mailbox"] = {one["id"]: one for one in answer["list"]}
         self.states["Mailbox"] = answer["state"]
@@ -96,8 +131,7 @@ class Follower:
         await self._get("Email", self.listings[0].ids)
         await self._get("Thread", {one["threadId"] for one in self.objects["Email"].values()})
 
-    async def follow(self) -> None:
-        """Catch up: with each type, and with each listing, in any order."""
+    async def _follow(self) -> None:
         jobs: list[str | Listing] = [*TYPES, *self.listings]
         self.random.shuffle(jobs)
         for job in jobs:
@@ -158,11 +192,8 @@ class Follower:
 
     # ------------------------------------------------------------ what it must have come to
 
-    async def check(self) -> None:
-        """Compare with what /get and /query say now. Nothing may change meanwhile."""
-        await self.follow()
-        truth = Follower(self.account, 0)
-        await truth.start()
+    def check(self, truth: Follower) -> None:
+        """Compare with a client that got everything just now."""
         for type in TYPES:
             _compare(type, self.objects[type], truth.objects[type])
             assert self.states[type] == truth.states[type], type

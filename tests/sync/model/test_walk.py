@@ -1,7 +1,8 @@
 """Whatever happens, a client that only ever follows changes ends with exactly what is there. On every tier.
 
 A seeded random walk: two IMAP clients and JMAP methods change mail and mailboxes, connections are cut, the gateway is
-restarted, watchers come and go; two JMAP clients follow at their own pace. `make soak` walks for long.
+restarted, watchers come and go; two JMAP clients follow at their own pace. `make soak` walks for 10,000 steps;
+SEED and STEPS (of a tier) choose another walk.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import imaplib
 import os
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
@@ -25,17 +27,12 @@ from tests.upstreams.fixtures import running
 from tests.upstreams.upstream import Upstream, quoted
 
 SOAK = bool(os.environ.get("SOAK"))
-STEPS = int(os.environ.get("WALK_STEPS") or (3_400 if SOAK else 120))  # a server; 10,000 in all in the soak
+STEPS = int(os.environ.get("STEPS", 0)) or (2_500 if SOAK else 40)  # a tier: 10,000 in all in the soak
 SEED = int(os.environ.get("SEED", "4"))
-CHECK_EVERY = 30
-ATTEMPTS = 8  # of a request whose connection was cut
+CHECK_EVERY = 20
+PATIENCE_S = 30.0  # with what a cut connection has cost
 
-pytestmark = [
-    pytest.mark.upstream,
-    pytest.mark.timeout(7200 if SOAK else 300),
-    # It failed once on a loaded machine, for a reason not found yet: until then it walks where somebody looks.
-    pytest.mark.skipif(not SOAK, reason="part of `make soak`"),
-]
+pytestmark = [pytest.mark.upstream, pytest.mark.timeout(7200 if SOAK else 300)]
 
 
 @pytest.fixture(scope="session")
@@ -54,8 +51,26 @@ class ImapClient(Other):
         try:
             self.step()
         except (AssertionError, imaplib.IMAP4.error, OSError):
-            self.imap = self.upstream.imap(self.login)  # a mailbox deleted under us may cost the connection
+            self._reconnect()  # a mailbox deleted under us may cost the connection
             self.mailboxes = ["INBOX", *self._others()]
+
+    def _reconnect(self) -> None:
+        """Connect anew. The old connection goes first: Dovecot lets a login have ten.
+
+        A gateway restarted just now had four, and has four. Where Dovecot's processes have not noticed yet that
+        connections are gone, as on a loaded machine, the next one is refused for a moment, whoever wants it.
+        """
+        self.imap.shutdown()
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                self.imap = self.upstream.imap(self.login)
+            except (imaplib.IMAP4.error, OSError):
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
 
     @property
     def login(self) -> str:
@@ -75,8 +90,10 @@ class ImapClient(Other):
 class Walk:
     """One account and everybody who changes or follows it."""
 
-    def __init__(self, upstream: Upstream, login: str, open_account: OpenAccount, seed: int) -> None:
-        self.upstream, self.login, self._open = upstream, login, open_account
+    def __init__(
+        self, upstream: Upstream, login: str, open_account: OpenAccount, seed: int, *, looks_once: bool
+    ) -> None:
+        self.upstream, self.login, self._open, self.looks_once = upstream, login, open_account, looks_once
         self.random = random.Random(seed)
         self.imap_clients = [ImapClient(upstream, login, seed * 10 + number) for number in (1, 2)]
         self.followers: list[Follower] = []
@@ -86,9 +103,12 @@ class Walk:
 
     async def start(self) -> None:
         self.account = await self._opened()
-        self.followers = [Follower(self.account, seed) for seed in (1, 2)]
+        self.followers = [self._follower(seed) for seed in (1, 2)]
         for follower in self.followers:
             await self._persist(follower.start)
+
+    def _follower(self, seed: int) -> Follower:
+        return Follower(self.account, seed, looks_once=self.looks_once)
 
     async def _opened(self) -> Account:
         account = await self._open(self.upstream, self.login)
@@ -112,12 +132,18 @@ class Walk:
     async def check(self) -> None:
         for follower in self.followers:
             await self._persist(follower.follow)
-            await follower.check()
+        for follower in self.followers:  # again: a first time may have begun what was not complete then
+            await follower.follow()
+        truth = self._follower(0)
+        await truth.start()
+        for follower in self.followers:
+            follower.check(truth)
 
     # ------------------------------------------------------------ what may happen
 
     async def change_by_imap(self) -> None:
-        self.random.choice(self.imap_clients).try_step()
+        # In a thread, so that what the gateway does in the background goes on meanwhile.
+        await asyncio.to_thread(self.random.choice(self.imap_clients).try_step)
 
     async def follow(self) -> None:
         await self._persist(self.random.choice(self.followers).follow)
@@ -128,6 +154,7 @@ class Walk:
         for slot in [*pool._free, *pool._borrowed]:
             if slot.connection is not None and slot.connection.wire._transport is not None:
                 slot.connection.wire._transport.abort()
+        await asyncio.sleep(0)  # that is when they are closed
 
     async def restart(self) -> None:
         await self.account.aclose()
@@ -174,24 +201,28 @@ class Walk:
         await self._persist(lambda: self.followers[0].call(f"{type}/set", **arguments))
 
     async def _persist(self, work: Callable[[], Awaitable[object]]) -> None:
-        """Try again what a cut connection has cost."""
-        for attempt in range(ATTEMPTS):
+        """Try again what a cut connection has cost, for longer than the pool backs off from one that was refused."""
+        until = time.monotonic() + PATIENCE_S
+        while True:
             try:
                 await work()
                 return
             except MethodError as error:
-                if error.kind != "serverUnavailable" or attempt == ATTEMPTS - 1:
+                if error.kind != "serverUnavailable" or time.monotonic() > until:
                     raise
-                await asyncio.sleep(0.2 * attempt)  # the pool backs off for a moment
+                await asyncio.sleep(0.1)
 
 
-@pytest.mark.parametrize("tier", ["dovecot", "dovecot_condstore", "dovecot_uidplus", "dovecot_bare"])
+@pytest.mark.parametrize(
+    ("tier", "looks_once"),
+    [("dovecot", False), ("dovecot_condstore", False), ("dovecot_uidplus", True), ("dovecot_bare", True)],
+)
 async def test_a_client_that_follows_ends_with_what_is_there(
-    tier: str, request: pytest.FixtureRequest, open_account: OpenAccount
+    tier: str, looks_once: bool, request: pytest.FixtureRequest, open_account: OpenAccount
 ) -> None:
     """No change is lost, none is a phantom; states that were handed out stay good through cuts and restarts."""
     upstream: Upstream = request.getfixturevalue(tier)
-    walk = Walk(upstream, upstream.fresh_login(), open_account, SEED)
+    walk = Walk(upstream, upstream.fresh_login(), open_account, SEED, looks_once=looks_once)
     await walk.start()
     for number in range(1, STEPS + 1):
         try:

@@ -42,19 +42,32 @@ def vacation(status: Status = "on", **properties: Any) -> Vacation:
     ),
     st.lists(NAMES, max_size=2),
     st.booleans(),
+    st.lists(NAMES, max_size=2),
 )
 def test_what_is_written_is_read_back(
-    status: Status, properties: dict[str, Any], includes: list[str], is_behind: bool
+    status: Status, properties: dict[str, Any], includes: list[str], is_behind: bool, addresses: list[str]
 ) -> None:
     """The comment brings everything back; beside its strings the script holds words that no text chooses."""
-    told = Vacation(status, properties, tuple(includes), "digest", is_behind)
+    told = Vacation(status, properties, tuple(includes), "digest", is_behind, tuple(addresses))
     script = write(told)
     assert read(script) == told
     commands = script.decode().split("\r\n#\r\n", 1)[1]
     bare = STRING.sub("", commands)
     words = set(re.findall(r"[^\s;,\[\](){}]+", bare))
     assert words <= {
-        *("require", "vacation", ":subject", ":mime", "include", ":personal", ":optional", "if", "allof", "anyof"),
+        *(
+            "require",
+            "vacation",
+            ":addresses",
+            ":subject",
+            ":mime",
+            "include",
+            ":personal",
+            ":optional",
+            "if",
+            "allof",
+            "anyof",
+        ),
         *("not", "currentdate", ":zone", ":value", ":is"),
     }
     strings = [unquote(one) for one in STRING.findall(commands)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.upstream.imap.commands.acl import DeleteAcl, GetAcl, SetAcl
 from gateway.upstream.imap.commands.append import Append, format_internaldate
 from gateway.upstream.imap.commands.command import Command
 from gateway.upstream.imap.commands.copy import Copied, Copy, Move
@@ -65,6 +66,20 @@ def test_id_quota_rights() -> None:
     assert converse(GetQuotaRoot("INBOX"), b'* QUOTA "ROOT"') == [QuotaRoot("ROOT", {})]
     assert converse(MyRights("INBOX"), b'* MYRIGHTS "INBOX" "acdilrsw"') == "acdilrsw"
     assert not MyRights("INBOX").on_data(parse_data(b"* MYRIGHTS other lr"))
+
+
+def test_acl() -> None:
+    """Pairs of identifier and rights, however they are quoted; of other mailboxes it is none of ours."""
+    assert converse(GetAcl("a b"), b'* ACL "a b" bob lrswipkxtecda "anyone" "" {4}\r\nj"x" lr odd') == {
+        "bob": "lrswipkxtecda",
+        "anyone": "",
+        'j"x"': "lr",
+    }
+    assert converse(GetAcl("a")) == {}
+    assert not GetAcl("a").on_data(parse_data(b"* ACL b bob lr"))
+    assert not GetAcl("a").on_data(parse_data(b"* ACL"))
+    assert written(SetAcl("a b", 'j"x', "-lr")) == b't SETACL "a b" "j\\"x" "-lr"\r\n'
+    assert written(DeleteAcl("a", "bob")) == b"t DELETEACL a bob\r\n"
 
 
 def test_metadata() -> None:
