@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from gateway.account.account import Account
 from gateway.account.index import Index
@@ -26,7 +27,7 @@ from gateway.jmap.objects.email import EMAIL
 from gateway.server.offers import LOOK_S, Offers
 from gateway.server.sieve import advertise
 from gateway.server.upstreams import Provider, own_addresses
-from gateway.store.api import RecordStore
+from gateway.store.api import Lease, Mirror, RecordStore
 from gateway.sync.imap_backend import ImapBackend
 from gateway.sync.link import Meter
 from gateway.sync.scope import PERSONAL, Scope
@@ -37,6 +38,20 @@ DEFAULT_LIMITS = Limits()
 IDLE_S = 1800.0  # without a request: longer than a mail client waits between two looks
 RELEASE_S = 60.0  # without a request: the index's own connections come back in a millisecond
 LOOK_ROUND_S = 30.0
+
+
+class Owned(Protocol):
+    """Which accounts this process owns, where it is not the only one."""
+
+    mirror: Mirror | None  # where each of them is mirrored
+
+    def is_ours(self, account_id: str) -> bool: ...
+
+    def lease(self, account_id: str) -> Lease | None:
+        """Return by what an account is owned; None where there are no leases. Raise `MethodError`."""
+
+    def lose(self, account_id: str) -> None:
+        """Close an account as one that is lost."""
 
 
 @dataclass(slots=True)
@@ -63,7 +78,7 @@ class Directory:
     `attach` adds to an account that was opened what is not of IMAP, `detach` ends it. `refused` is called with an
     account id when its credentials were refused upstream, `brought` with a caller whose credentials are new here. An
     account for which `is_needed` is not closed.
-    An account that this process does not own (`owns`) is not opened.
+    An account that this process does not own (`owned`) is not opened.
     `regrouped` is called with a login's account id and all its accounts when some of others have come or gone.
     """
 
@@ -80,14 +95,14 @@ class Directory:
         refused: Callable[[str], None] = lambda _account_id: None,
         brought: Callable[[Caller], None] = lambda _caller: None,
         is_needed: Callable[[str], bool] = lambda _account_id: False,
-        owns: Callable[[str], bool] = lambda _account_id: True,
         attach: Callable[[Account, Caller], Awaitable[None]] | None = None,
         detach: Callable[[Account], Awaitable[None]] | None = None,
         regrouped: Callable[[str, Mapping[str, Account]], None] = lambda _account_id, _accounts: None,
     ) -> None:
         self._directory = data_dir / "accounts"
         self._providers, self._uploads, self._meter = providers, uploads, meter
-        self._refused, self._brought, self._is_needed, self._owns = refused, brought, is_needed, owns
+        self._refused, self._brought, self._is_needed = refused, brought, is_needed
+        self.owned: Owned | None = None  # set before anything comes in; None: there is no other process
         self._attach, self._detach, self._regrouped = attach, detach, regrouped
         self._sort_orders, self._records, self._limits = sort_orders, records, limits
         self._entries: dict[str, _Entry] = {}
@@ -96,7 +111,7 @@ class Directory:
         """Return the accounts of a caller by id, open."""
         entry = self._entries.get(caller.account_id)
         if entry is None:
-            if not self._owns(caller.account_id):
+            if self.owned is not None and not self.owned.is_ours(caller.account_id):
                 raise MethodError("serverUnavailable", "another node serves the account")
             entry = _Entry(caller, time.monotonic())
             entry.opening = asyncio.create_task(self._open(caller, entry))
@@ -183,6 +198,11 @@ class Directory:
         )
         return own
 
+    def _lost(self, account_id: str) -> None:
+        """An account cannot keep its mirror: close it; whoever wants it opens it anew."""
+        if self.owned is not None:
+            self.owned.lose(account_id)
+
     async def _drop_index(self, account_id: str) -> None:
         await asyncio.to_thread(Index(self._directory / f"{account_id}.db").drop)
 
@@ -190,6 +210,8 @@ class Directory:
         """Open an account of a caller: its own, or with another scope one of others that it may see."""
         caller = entry.caller
         provider = self._providers[caller.upstream]
+        # An account of others has no lease of its own, and so no mirror: another node builds its index again.
+        lease = self.owned.lease(id) if self.owned is not None and scope.is_personal else None
         account = Account(
             id=id,
             name=caller.login if scope.is_personal else scope.name,
@@ -213,6 +235,9 @@ class Directory:
             records=self._records,
             own_addresses=own_addresses(provider.config, caller.login) if scope.is_personal else None,
             make_scripts=self._scripts_maker(provider, entry) if scope.is_personal else None,
+            mirror=self.owned.mirror if lease is not None and self.owned is not None else None,
+            lease=lease,
+            lost=lambda: self._lost(id),
         )
         await account.open()
         return account

@@ -15,8 +15,9 @@ from gateway.config import Config
 from gateway.metrics import Metrics
 from gateway.server.ownership import KNOWN_S, Ownership
 from gateway.server.partition import Partition
+from gateway.server.stores import Shared
 from gateway.server.work import AccountWork
-from gateway.store.api import LeaseStore
+from gateway.store.api import Lease
 from gateway.web.app import make_app
 from gateway.web.forward import Forwarder
 from gateway.web.hop import HopSeal
@@ -47,15 +48,18 @@ class Others:
         key: bytes,
         *,
         seat: Seat | None,
-        leases: LeaseStore | None,
+        shared: Shared | None,
     ) -> None:
         self._config, self._work, self._seat = config, work, seat
+        self.mirror = shared.mirror if shared is not None else None
         self._seal = HopSeal(key)
         self._listener: Listener | None = None
         self.owners: Partition | Ownership
-        if leases is not None:
+        if shared is not None:
             address = config.cluster.advertise or config.cluster.listen
-            self.owners = Ownership(leases, f"http://{address}", work, metrics, gone=lambda id: self.forwarder.cut(id))
+            url = f"http://{address}"
+            self.owners = Ownership(shared.leases, url, work, metrics, gone=lambda id: self.forwarder.cut(id))
+            work.share(shared.signals)
         else:
             assert seat is not None
             self.owners = Partition(seat.index, seat.count, self._sockets)
@@ -81,6 +85,16 @@ class Others:
             await self._work.begin_all(self.owners.is_ours)
         else:
             await self.owners.start()
+
+    def is_ours(self, account_id: str) -> bool:
+        return self.owners.is_ours(account_id)
+
+    def lease(self, account_id: str) -> Lease | None:
+        return self.owners.lease(account_id) if isinstance(self.owners, Ownership) else None
+
+    def lose(self, account_id: str) -> None:
+        if isinstance(self.owners, Ownership):
+            self.owners.lose(account_id)
 
     async def drain(self) -> None:
         """Hand over what is this node's. The public listener takes no new connections any more, or will not soon."""

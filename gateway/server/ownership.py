@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from gateway.jmap.errors import MethodError
 from gateway.metrics import Metrics
 from gateway.store.api import BEAT_S, NODE_LIFETIME_S, RENEW_S, Lease, LeaseStore, Node, StoreError
 
@@ -181,8 +182,15 @@ class Ownership:
         if self._owned.get(account_id) is owned:  # else it was lost meanwhile
             await self._close(account_id, owned)
 
-    def _lose(self, account_id: str) -> None:
-        """Close at once an account that another node may own."""
+    def lease(self, account_id: str) -> Lease:
+        """Return by what an account is owned. Raise `MethodError`."""
+        owned = self._owned.get(account_id)
+        if owned is None:
+            raise MethodError("serverUnavailable", "another node serves the account")
+        return owned.lease
+
+    def lose(self, account_id: str) -> None:
+        """Close at once an account that another node may own, or that cannot go on as it is."""
         if account_id in self._owned:
             self._metrics.leases_lost.inc()
             log.warning("an account is not ours any more", extra={"account": account_id})
@@ -240,7 +248,7 @@ class Ownership:
 
     def _lose_all(self) -> None:
         for account_id in list(self._owned):
-            self._lose(account_id)
+            self.lose(account_id)
 
     async def _see_others(self) -> None:
         others = [node for node in await self._store.nodes() if node.id != self.node.id]
@@ -260,7 +268,7 @@ class Ownership:
                 log.warning("leases are not renewed", extra={"reason": str(error)})
                 continue
             for account_id in lost:
-                self._lose(account_id)
+                self.lose(account_id)
 
     async def _sweep(self) -> None:
         """Give up what is not needed here."""

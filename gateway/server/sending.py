@@ -25,7 +25,7 @@ from gateway.outbox import Desk, Outbox, Receipts, Spool
 from gateway.server.directory import Directory
 from gateway.server.kept import KeptLogins
 from gateway.server.upstreams import smtp_server
-from gateway.store.sqlite import SqliteStore
+from gateway.store.api import UserStore
 from gateway.upstream.sasl import OAuthCredentials
 from gateway.upstream.smtp import Ehlo, SmtpError, SmtpServer
 
@@ -61,7 +61,7 @@ class SentLogins:
 class Sending:
     """One for the gateway. `directory` is set before anything comes in; `start()` goes on where it was left."""
 
-    def __init__(self, config: Config, store: SqliteStore, kept: KeptLogins, metrics: Metrics) -> None:
+    def __init__(self, config: Config, store: UserStore, kept: KeptLogins, metrics: Metrics) -> None:
         self._store, self._kept = store, kept
         found = {name: smtp_server(upstream) for name, upstream in config.upstreams.items()}
         self.servers: dict[str, SmtpServer] = {name: server for name, server in found.items() if server is not None}

@@ -29,10 +29,11 @@ from gateway.server.meter import SyncMeter
 from gateway.server.nodes import Others, Seat
 from gateway.server.push import Push, pushing
 from gateway.server.sending import Sending
+from gateway.server.stores import stores
 from gateway.server.upstreams import Provider, providers, upstream_login
 from gateway.server.work import AccountWork
 from gateway.server.workers import take_seat
-from gateway.store.sqlite import SqliteStore
+from gateway.store.api import UserStore
 from gateway.store.uploads import Uploads
 from gateway.sync import parsing
 from gateway.upstream.imap import Credentials
@@ -80,9 +81,8 @@ async def running(config: Config, seat: Seat | None = None) -> AsyncIterator[tup
     gc.set_threshold(*GC_THRESHOLDS)
     metrics = Metrics()
     upstreams = providers(config, metrics)
-    is_shared = seat is not None and config.store.redis_url is None
-    store = await SqliteStore.open(config.store.data_dir, is_shared=is_shared)
-    try:
+    async with stores(config, is_shared=seat is not None) as opened:
+        store = opened.user
         uploads = Uploads(
             store,
             config.store.data_dir / "uploads",
@@ -114,13 +114,12 @@ async def running(config: Config, seat: Seat | None = None) -> AsyncIterator[tup
                 regrouped=push.bus.regroup,
                 attach=sending.attach,
                 detach=sending.detach,
-                owns=lambda account_id: others is None or others.owners.is_ours(account_id),
             )
             work = AccountWork(directory, push, sending, authenticator)
-            others = None
-            if seat is not None:
-                key = await store.key("nodes")
-                others = Others(config, metrics, work, key, seat=seat, leases=None)
+            others: Others | None = None
+            if seat is not None or opened.shared is not None:
+                others = Others(config, metrics, work, await store.key("nodes"), seat=seat, shared=opened.shared)
+                directory.owned = others
             metrics.gauge("accounts_open", "Accounts that are open", lambda: len(directory.accounts()))
             metrics.gauge("index_octets", "Size of the open indexes", lambda: _index_octets(directory.accounts()))
             site = _site(config, metrics, authenticator, directory, push)
@@ -177,15 +176,13 @@ async def running(config: Config, seat: Seat | None = None) -> AsyncIterator[tup
                 for engine in engines:
                     await engine.aclose()
                 await admin.stop()
-    finally:
-        parsing.stop()
-        await store.close()
+                parsing.stop()
 
 
 async def _authenticator(
     config: Config,
     upstreams: Mapping[str, Provider],
-    store: SqliteStore,
+    store: UserStore,
     metrics: Metrics,
     http: aiohttp.ClientSession,
 ) -> Authenticator:

@@ -8,6 +8,9 @@ from gateway.auth.login import Authenticator
 from gateway.server.directory import Directory
 from gateway.server.push import Push
 from gateway.server.sending import Sending
+from gateway.store.api import Signals
+
+REVOKED = "revoked"  # as a signal's account: no account is called so
 
 
 class AccountWork:
@@ -16,6 +19,16 @@ class AccountWork:
     def __init__(self, directory: Directory, push: Push, sending: Sending, authenticator: Authenticator) -> None:
         self._directory, self._push, self._sending = directory, push, sending
         self._authenticator = authenticator
+
+    def share(self, signals: Signals) -> None:
+        """Tell the other nodes whose tickets were revoked, and hear it of them."""
+
+        def heard(octets: bytes | None) -> None:
+            if octets is not None:
+                self._push.revoke_ticket(octets.decode())
+
+        signals.subscribe(REVOKED, heard)
+        self._push.tell_revoked = lambda account_id: signals.publish(REVOKED, account_id.encode())
 
     async def begin(self, account_id: str) -> None:
         await self._push.begin(account_id)
