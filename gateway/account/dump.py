@@ -24,27 +24,8 @@ from gateway.message.summary import Summary
 ROWS_AT_ONCE = 2_000  # half a megabyte of headers; some 10 ms of a thread
 ZLIB_LEVEL = 6
 
-# Columns, and the expressions that give them where those are others.
-_TABLES: dict[str, Sequence[str]] = {
-    "flagset": ("num", "flags", "keywords", "is_deleted"),
-    "keywordset": ("num", "keywords", "is_unread"),
-    "mailbox": (
-        *("num", "id", "path", "name", "parent_id", "role", "is_subscribed", "sort_order", "rights", "is_selectable"),
-        *("upstream_total", "upstream_unread", "total_emails", "unread_emails", "total_threads", "unread_threads"),
-        *("is_stale", "uidvalidity", "uidnext", "highestmodseq", "exists_count", "is_indexed"),
-        *("created_seq", "updated_seq", "first_seq", "facts_seq"),
-    ),
-    "email": (
-        *("num", "id", "thread", "received", "size", "keywords", "is_visible", "sent"),
-        *("created_seq", "updated_seq", "first_seq"),
-    ),
-    "thread": ("num", "id", "is_visible", "created_seq", "updated_seq", "first_seq"),
-    "location": ("mailbox", "uid", "email", "flags", "modseq"),
-    "link": ("hash", "thread"),
-    "tombstone": ("type", "seq", "num", "id", "thread", "first_seq", "destroyed_at_s"),
-    "header": ("email", "block"),
-    "content": ("email", "summary"),
-}
+_TABLES = ("flagset", "keywordset", "mailbox", "email", "thread", "location", "link", "tombstone", "header", "content")
+_LEFT_OUT = {"email": {"has_attachment"}, "content": {"preview"}}  # details go with their structure
 _KEYS = {
     "location": ("mailbox", "uid"),
     "link": ("hash",),
@@ -63,8 +44,10 @@ def dump(connection: sqlite3.Connection) -> Iterator[bytes]:
     """Yield the parts of an index, as one read transaction sees it. Each takes some milliseconds of a thread."""
     meta = load_json(connection, "SELECT json_group_object(key, value) FROM meta")
     yield _compressed({"format": FORMAT, "meta": meta})
-    for table, columns in _TABLES.items():
-        yield from _dump_table(connection, table, columns)
+    for table in _TABLES:
+        left_out = _LEFT_OUT.get(table, set())
+        names = [name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))]
+        yield from _dump_table(connection, table, [name for name in names if name not in left_out])
 
 
 def _dump_table(connection: sqlite3.Connection, table: str, columns: Sequence[str]) -> Iterator[bytes]:
@@ -85,7 +68,7 @@ def _dump_table(connection: sqlite3.Connection, table: str, columns: Sequence[st
             return
         if table == "header":
             found[1] = [bytes.fromhex(block).decode("latin-1") for block in found[1]]
-        yield _compressed({"table": table, "columns": found})
+        yield _compressed({"table": table, "names": columns, "columns": found})
         if len(found[0]) < ROWS_AT_ONCE:
             return
         last = tuple(found[columns.index(name)][-1] for name in key)
@@ -105,8 +88,9 @@ def fill(connection: sqlite3.Connection, part: bytes) -> None:
             connection.execute("DELETE FROM meta")
             insert_many(connection, "INSERT OR FAIL INTO meta (key, value)", list(value["meta"].items()))
             return
-        table, columns = value["table"], value["columns"]
-        names = _TABLES[table]
+        table, names, columns = value["table"], value["names"], value["columns"]
+        if table not in _TABLES:
+            raise Foreign("a part of a snapshot that belongs to no table")
     except (ValueError, KeyError, TypeError, zlib.error) as error:
         raise Foreign("a part of a snapshot that cannot be read") from error
     if table == "header":

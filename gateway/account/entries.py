@@ -9,6 +9,7 @@ Rule 3: an entry of another format is `Foreign`: it is not guessed at.
 from __future__ import annotations
 
 import zlib
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import msgpack
@@ -17,7 +18,8 @@ from gateway.account.arrivals import Numbers
 from gateway.account.records import Batch, FlagChange, MailboxDelta, MailboxFacts, Mark, NewMessage
 from gateway.account.schema import SCHEMA
 
-FORMAT = f"1.{SCHEMA}"
+_FACTS = tuple(field.name for field in fields(MailboxFacts))
+FORMAT = f"1.{SCHEMA}.{len(_FACTS)}"
 COMPRESSED_FROM_OCTETS = 512  # a change of flags is smaller, and gains nothing
 ZLIB_LEVEL = 1  # a snapshot follows, which is compressed better
 _PLAIN, _ZLIB = b"p", b"z"
@@ -77,36 +79,12 @@ def unpack_entry(octets: bytes) -> Entry:
 
 
 def _facts_values(facts: MailboxFacts) -> list[Any]:
-    return [
-        facts.id,
-        facts.path,
-        facts.name,
-        facts.parent_id,
-        facts.role,
-        facts.is_subscribed,
-        facts.sort_order,
-        sorted(facts.rights),
-        facts.is_selectable,
-        facts.total_emails,
-        facts.unread_emails,
-    ]
+    return [sorted(facts.rights) if name == "rights" else getattr(facts, name) for name in _FACTS]
 
 
 def _facts(values: tuple[Any, ...]) -> MailboxFacts:
-    (id, path, name, parent_id, role, is_subscribed, sort_order, rights, is_selectable, total, unread) = values
-    return MailboxFacts(
-        id,
-        path,
-        name,
-        parent_id,
-        role,
-        is_subscribed,
-        sort_order,
-        frozenset(rights),
-        is_selectable,
-        total,
-        unread,
-    )
+    named = dict(zip(_FACTS, values, strict=True))
+    return MailboxFacts(**{**named, "rights": frozenset(named["rights"])})
 
 
 def _delta_values(delta: MailboxDelta) -> list[Any]:

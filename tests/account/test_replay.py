@@ -164,7 +164,20 @@ def test_an_index_without_its_mirror_begins_a_new_history(tmp_path: Path) -> Non
 
 def test_an_entry_comes_back_as_it_was() -> None:
     """Every field, also names that are no Unicode and flags of several megabytes' windows."""
-    facts = MailboxFacts("B1", "p\udcff", "n", None, "inbox", False, 3, frozenset({"mayReadItems"}), True, 5, None)
+    facts = MailboxFacts(
+        "B1",
+        "p\udcff",
+        "n",
+        None,
+        "inbox",
+        False,
+        3,
+        frozenset({"mayReadItems"}),
+        True,
+        (("ann", ("mayReadItems", "mayAddItems")), ("bob", ())),
+        5,
+        None,
+    )
     message = NewMessage(2**40, ("\\Seen", "\udcff"), 2**60, -5, 2**33, "M", None, b"\xff\x00", (-(2**63), 2**63 - 1))
     delta = MailboxDelta("B1", [message] * 20, [FlagChange(1, ("a",), 2)], [(1, 2)], Mark(1, 2, 3, 4, True), True, True)
     entry = Entry(Batch([facts], [delta], is_bulk=True), 5, 6, True, 7, 8)
