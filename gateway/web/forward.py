@@ -22,7 +22,7 @@ from yarl import URL
 
 from gateway.jmap.errors import RequestError
 from gateway.metrics import Metrics
-from gateway.web.body import SILENCE_S
+from gateway.web.body import READ, SILENCE_S
 from gateway.web.eventsource import get_event_source
 from gateway.web.hop import HEADER, MOVED_HEADER, Hop, HopSeal, Moved
 from gateway.web.owners import Owners, Peer
@@ -256,7 +256,7 @@ class _Body:
         if not request.body_exists:
             return None
         if self._whole is None and (request.content_length or REPLAY_OCTETS + 1) <= REPLAY_OCTETS:
-            self._whole = b"".join([chunk async for chunk in self._chunks()])
+            self._whole = request[READ] = b"".join([chunk async for chunk in self._chunks()])
         return self._whole if self._whole is not None else self._stream()
 
     async def _stream(self) -> AsyncIterator[bytes]:
