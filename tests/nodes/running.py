@@ -31,6 +31,7 @@ class Node:
         *arguments: str,
         redis_url: str | None = None,
         http: str = "",
+        max_staleness_s: float = 0.0,
         more: str = "",
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -52,7 +53,7 @@ listen = "127.0.0.1:{free_port()}"
 [upstreams.test]
 imap = "imap://{upstream.host}:{upstream.ports["imap"]}"
 tls = "none"
-max_staleness_s = 0
+max_staleness_s = {max_staleness_s}
 {more}
 [store]
 data_dir = "{directory / "data"}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -121,10 +122,8 @@ async def test_a_node_that_stands_still_is_replaced(
     owner.signal(signal.SIGSTOP)
     await until_answered(there)
     async with asyncio.timeout(5):  # the stream that came from the stopped node has ended
-        try:
+        with contextlib.suppress(aiohttp.ClientError):
             await stream.content.read()
-        except aiohttp.ClientError:
-            pass
     made = (await there.call("Mailbox/set", create={"m": {"name": "meanwhile"}}))["created"]["m"]["id"]
     owner.signal(signal.SIGCONT)
     assert made in [m["id"] for m in (await client.call("Mailbox/get"))["list"]]
