@@ -1,7 +1,7 @@
 """Nodes are killed, stopped and started, and Redis is restarted, while clients work: nothing is lost, doubled or told
 wrongly, and no account is away for longer than 12 s.
 
-`SOAK=1` makes it three nodes, 200 accounts and five minutes with a kill every 20 s; SOAK_ACCOUNTS and SOAK_S change that.
+`SOAK=1` makes it 200 accounts and five minutes with a kill every 20 s; SOAK_ACCOUNTS and SOAK_S change that.
 """
 
 from __future__ import annotations
