@@ -11,7 +11,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a real server, for the fast part of the tests leaves it out; leave the slow to the end."""
     from tests.upstreams.fixtures import UPSTREAMS  # here, for pytest rewrites the assertions of a plugin it loads
 
-    real_servers = {"upstream", "smtp_sink", *UPSTREAMS}
+    real_servers = {"upstream", "smtp_sink", "shared_redis", "redis_cluster", "own_redis", *UPSTREAMS}
     for item in items:
         if real_servers & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.upstream)

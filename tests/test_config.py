@@ -172,9 +172,67 @@ def test_http_on_the_network_is_warned_of(tmp_path: Path) -> None:
     assert any("unencrypted" in warning for warning in config.warnings)
 
 
-def test_redis_is_accepted_and_told_of(tmp_path: Path) -> None:
-    config = loaded(tmp_path, f'[store]\nredis_url = "redis://h"\n{MAIN}')
-    assert any("not available yet" in warning for warning in config.warnings)
+VAULT = '[auth]\nvault_keys = "1 AAAA"\n'
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("redis://h", "redis://h:6379"),
+        ("rediss://u:hunter2@h:1/3", "rediss://h:1"),
+        ("unix://:hunter2@/run/redis.sock?db=2", "unix:///run/redis.sock"),
+        ("redis://a:1,b,[::1]:3", "redis://a:1,b:6379,[::1]:3"),
+        ("redis+sentinel://a,b:2/mymaster/1", "redis+sentinel://a:26379,b:2/mymaster"),
+    ],
+)
+def test_where_redis_is(tmp_path: Path, url: str, told: str) -> None:
+    """Every form is read, and neither its text nor its repr shows a password."""
+    config = loaded(tmp_path, f'[store]\nredis_url = "{url}"\n{VAULT}{MAIN}')
+    assert str(config.store.redis_url) == told
+    assert "hunter2" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "h:6379",
+        "http://h",
+        "redis://",
+        "redis://h/x",
+        "redis://h:0",
+        "redis://a,b/1",
+        "redis+sentinel://a",
+        "redis://a b",
+    ],
+)
+def test_where_no_redis_is(tmp_path: Path, url: str) -> None:
+    """A wrong URL is told of and not repeated."""
+    text = faults(tmp_path, f'[store]\nredis_url = "{url}"\n{VAULT}{MAIN}')["store.redis_url"]
+    assert url not in text or url == "redis://"
+
+
+def test_redis_needs_the_key_ring(tmp_path: Path) -> None:
+    """What one node seals another must open, and the key must not lie beside it."""
+    assert set(faults(tmp_path, f'[store]\nredis_url = "redis://h"\n{MAIN}')) == {"auth.vault_keys"}
+
+
+def test_redis_in_the_clear_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("redis://:hunter2@redis.example.com\n")
+    config = loaded(tmp_path, f'[store]\nredis_url_file = "{tmp_path}/url"\n{VAULT}{MAIN}')
+    assert any("redis.example.com unencrypted" in warning for warning in config.warnings)
+    assert not any("hunter2" in warning for warning in config.warnings)
+
+
+NODE = '[store]\nredis_url = "redis://h"\n[auth]\nvault_keys = "1 x"\n[cluster]\n'
+
+
+def test_a_node_of_several(tmp_path: Path) -> None:
+    """With Redis a node says how the others reach it."""
+    config = loaded(tmp_path, f'{NODE}listen = "0.0.0.0:8082"\nadvertise = "10.0.0.1:8082"\n{MAIN}')
+    assert str(config.cluster.advertise) == "10.0.0.1:8082"
+    assert any("not encrypted" in warning for warning in config.warnings)
+    assert set(faults(tmp_path, f'{NODE}listen = "0.0.0.0:8082"\n{MAIN}')) == {"cluster.advertise"}
+    assert set(faults(tmp_path, f'{NODE}listen = "127.0.0.1:8081"\n{MAIN}')) == {"cluster.listen"}
 
 
 def test_environment_overrides_the_file(tmp_path: Path) -> None:

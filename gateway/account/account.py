@@ -1,7 +1,9 @@
 """One JMAP account: its index, the owner task that makes every write, the records beside it, and its backend.
 
 Rule 1: nothing changes the index but a batch, and batches are applied one after another.
-Rule 2: a read on the event loop costs a few milliseconds at most; what can take longer runs in a thread (`read`).
+Rule 2: where it has a mirror, a batch is there before it is applied (`mirroring`); an account that can keep none is
+given up by whoever has opened it.
+Rule 3: a read on the event loop costs a few milliseconds at most; what can take longer runs in a thread (`read`).
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from gateway.account.digest import Undigested, check_digested
 from gateway.account.filter_sql import Found, Scope, View, compile_filter, searches, weakened
 from gateway.account.heap import trim_soon
 from gateway.account.index import Index, is_corrupt
+from gateway.account.mirroring import Mirroring
 from gateway.account.own_addresses import OwnAddresses
 from gateway.account.query import EmailQuery, QueryChanges, QueryResult, check_query, conditions_of
 from gateway.account.query_changes import evaluate_changes
@@ -32,7 +35,7 @@ from gateway.account.submitting import Submitter
 from gateway.account.uploads import Uploads
 from gateway.account.user_records import UserRecords
 from gateway.jmap.errors import MethodError
-from gateway.store.api import RecordStore
+from gateway.store.api import Lease, Mirror, RecordStore, StoreError
 
 T = TypeVar("T")
 
@@ -65,7 +68,11 @@ class Account:
         records: RecordStore | None = None,
         own_addresses: OwnAddresses | None = None,
         make_scripts: Callable[[Account], Scripts] | None = None,
+        mirror: Mirror | None = None,
+        lease: Lease | None = None,
+        lost: Callable[[], None] = lambda: None,
     ) -> None:
+        """`mirror` and `lease` go together; `lost` is called when the account has to be closed, and opened anew."""
         self.id, self.name, self.login = id, name, login
         self.is_personal, self.is_read_only = is_personal, is_read_only
         self.capabilities: dict[str, dict[str, Any]] = capabilities or {}
@@ -74,7 +81,12 @@ class Account:
         self.own_addresses = own_addresses or OwnAddresses((login,))
         self.submitter: Submitter | None = None  # None: nothing can be sent
         self.path = path
-        self._index = Index(path)
+        self._index = Index(path, lease.token if lease is not None else None)
+        self._mirroring: Mirroring | None = None
+        if mirror is not None and lease is not None:
+            self._mirroring = Mirroring(
+                self._index, mirror, lease, write=_write, read=_read, moved=self._announce_all, lost=lost
+            )
         self._listings = Listings()
         self._batches: asyncio.Queue[tuple[Batch | None, asyncio.Future[Applied]]] = asyncio.Queue(MAX_WAITING_BATCHES)
         self._owner: asyncio.Task[None] | None = None
@@ -87,7 +99,9 @@ class Account:
     async def open(self) -> None:
         """Open the index; a corrupt one or one of another schema is dropped and a new one begun."""
         if self._owner is None:
-            await asyncio.get_running_loop().run_in_executor(_writers, self._index.open)
+            await _write(self._index.open)
+            if self._mirroring is not None:
+                await self._join(self._mirroring)
             await self.user_records.open()
             self._owner = asyncio.create_task(self._write(), name=f"account {self.id}")
 
@@ -103,6 +117,8 @@ class Account:
             self._owner = None
         while not self._batches.empty():
             self._batches.get_nowait()[1].cancel()
+        if self._mirroring is not None:
+            await self._mirroring.aclose()
         self._index.close()
 
     async def forget(self) -> None:
@@ -228,10 +244,13 @@ class Account:
 
     async def _write(self) -> None:
         """Be the owner: apply batches in order, until cancelled."""
-        loop = asyncio.get_running_loop()
         while True:
             batch, done = await self._batches.get()
-            work = loop.run_in_executor(_writers, self._index.apply, batch)
+            work: asyncio.Future[Applied]
+            if self._mirroring is not None:
+                work = asyncio.ensure_future(self._mirroring.apply(batch))
+            else:
+                work = _write(self._index.apply, batch)
             try:
                 applied = await asyncio.shield(work)
             except asyncio.CancelledError:
@@ -242,13 +261,30 @@ class Account:
                 _log.error("batch_failed", extra={"account": self.id, "error": type(error).__name__})
                 if isinstance(error, sqlite3.Error) and is_corrupt(error):
                     self._index.drop()
+                    if self._mirroring is not None:
+                        self._mirroring.break_off()
                 if not done.cancelled():
-                    done.set_exception(MethodError("serverFail", "the index of the account could not be written"))
+                    done.set_exception(_told(error))
                 continue
             if not done.cancelled():
                 done.set_result(applied)
             if applied.states:
                 self._announce(applied)
+
+    async def _join(self, mirroring: Mirroring) -> None:
+        try:
+            await mirroring.join()
+        except BaseException as error:
+            self._index.close()
+            if isinstance(error, StoreError):
+                raise _told(error) from error
+            raise
+
+    def _announce_all(self) -> None:
+        """Tell everybody how things are: some of it is new."""
+        with self.snapshot() as snapshot:
+            journal = snapshot.journal
+        self._announce(Applied(max(journal.seqs.values()), {type: journal.state(type) for type in journal.seqs}))
 
     def _announce(self, applied: Applied) -> None:
         for callback in list(self._subscribers.values()):
@@ -256,3 +292,20 @@ class Account:
                 callback(applied)
             except Exception:  # one listener's fault must not end the owner
                 _log.exception("subscriber_failed", extra={"account": self.id})
+
+
+def _write(work: Callable[..., Any], /, *arguments: object) -> asyncio.Future[Any]:
+    """Run something in a thread that writes."""
+    return asyncio.get_running_loop().run_in_executor(_writers, work, *arguments)
+
+
+def _read(work: Callable[..., Any], /, *arguments: object) -> asyncio.Future[Any]:
+    """Run something in a thread that reads."""
+    return asyncio.get_running_loop().run_in_executor(_readers, work, *arguments)
+
+
+def _told(error: Exception) -> MethodError:
+    """Return what to tell of a batch that could not be applied."""
+    if isinstance(error, StoreError):
+        return MethodError("serverUnavailable", "the account cannot be written for now")
+    return MethodError("serverFail", "the index of the account could not be written")

@@ -8,18 +8,26 @@ Rule 2: Threads are given out oldest email first (RFC 8621 section 3, and the sa
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.account.flags import FlagSets
-from gateway.account.records import NewMessage
+from gateway.account.records import MailboxDelta, NewMessage
 from gateway.account.sql import insert_many, json_of, load_json
 from gateway.account.threads import Newcomer, assign
 
 Place = tuple[int, NewMessage]  # the number of the mailbox, and what is new there
 Row = tuple[Any, ...]
+
+
+class PlacedDelta(NamedTuple):
+    """A delta of a mailbox that the index knows."""
+
+    mailbox: int
+    delta: MailboxDelta
 
 
 @dataclass(slots=True)
@@ -177,3 +185,33 @@ def _replaced(connection: sqlite3.Connection, places: Sequence[Place]) -> list[i
         (json_of(again),),
     )
     return found
+
+
+def only_brings(delta: MailboxDelta) -> bool:
+    """Tell whether nothing of a delta can concern what is in the index."""
+    return not (delta.flagged or delta.vanished or delta.shelves or delta.clears_shelf)
+
+
+def places_of(deltas: Sequence[PlacedDelta]) -> list[Place]:
+    """Return the new places as the rest of the batch leaves them: last told, with their last flags, still there."""
+    if len(deltas) == 1 and only_brings(deltas[0].delta):
+        mailbox, delta = deltas[0]
+        if len({message.uid for message in delta.arrived}) == len(delta.arrived):
+            return [(mailbox, message) for message in delta.arrived]
+    places = {(num, message.uid): message for num, delta in deltas for message in delta.arrived}
+    if not places:
+        return []
+    for num, delta in deltas:
+        for change in delta.flagged:
+            if (message := places.get((num, change.uid))) is not None:
+                places[num, change.uid] = message._replace(
+                    flags=change.flags, modseq=max(message.modseq, change.modseq)
+                )
+        if delta.vanished:
+            ranges = sorted(delta.vanished)
+            starts = [low for low, _ in ranges]
+            for key in [key for key in places if key[0] == num]:
+                at = bisect_right(starts, key[1]) - 1
+                if at >= 0 and key[1] <= ranges[at][1]:
+                    del places[key]
+    return [(num, message) for (num, _), message in places.items()]

@@ -1,7 +1,7 @@
 """The file of an account's index: its connections, and its end when it is of no use.
 
 Rule 1: nothing in it is precious. A file that is corrupt or of another schema is dropped and a new one begun, with
-another epoch.
+another epoch. So does one that was mirrored and now is not, for its mirror may be gone on from.
 Rule 2: one connection writes, in a thread; one reads on the event loop; each read in a thread has its own.
 """
 
@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from gateway.account.dump import fill, finish
 from gateway.account.journal import STATE_TYPES
 from gateway.account.records import Applied, Batch
 from gateway.account.schema import SCHEMA, SCRATCH, TABLES
 from gateway.account.snapshot import Caches, Snapshot
 from gateway.account.writer import Lost, Writer
+from gateway.store.api import Head
 
+EPOCH_OCTETS = 6
 BUSY_TIMEOUT_S = 10.0  # a reader never waits in WAL mode; this is for a checkpoint at open
 WRITER_CACHE_KIB = 16_384  # holds the indexes by id and link of some 100,000 emails while they are built
 READER_CACHE_KIB = 2_048
@@ -36,8 +39,9 @@ def is_corrupt(error: sqlite3.Error) -> bool:
 class Index:
     """The index of one account."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, token: int | None = None) -> None:
+        """`token`: of the lease under which it is mirrored."""
+        self._path, self._token = path, token
         self._writer: Writer | None = None
         self._writing: sqlite3.Connection | None = None
         self._reading: sqlite3.Connection | None = None
@@ -57,7 +61,10 @@ class Index:
                 raise  # disk full, no permission, locked: a new file would fare no better
             self.drop()
             self._writing = self._connect_writer()
-        self._writer = Writer(self._writing)
+        if self._token is None and _head(self._writing) is not None:
+            _renew(self._writing)
+            self._writing.execute("DELETE FROM meta WHERE key IN ('step', 'token')")
+        self._writer = Writer(self._writing, self._token)
 
     def apply(self, batch: Batch | None) -> Applied:
         """Apply a batch; None: close the connection that writes, until the next. In a thread, one at a time."""
@@ -65,10 +72,87 @@ class Index:
             self.flush()
             self._close_writer()
             return Applied(0)
+        writer = self._open_writer()
+        with self._writing_caches():
+            return writer.apply(batch)
+
+    def stage(self, batch: Batch) -> tuple[Applied, Sequence[bytes], bool]:
+        """Apply a batch without committing it. Return where it leads, what is to be mirrored first, and whether a
+        commit is due. In the thread of `apply`, as all that follows."""
+        writer = self._open_writer()
+        with self._writing_caches():
+            return writer.stage(batch), writer.take_entries(), writer.is_due
+
+    def commit(self) -> Applied:
+        """Commit what was staged; return the states it brought."""
+        with self._writing_caches():
+            return self._open_writer().commit()
+
+    def rollback(self) -> None:
+        """Take back what was staged."""
+        if self._writer is not None:
+            self._writer.rollback()
+
+    def head(self) -> Head | None:
+        """Return where the mirror was when it was equal to this; None where it never was."""
+        self._open_writer()
+        assert self._writing is not None
+        return _head(self._writing)
+
+    def renew(self) -> tuple[Head, bool]:
+        """Begin a new epoch with what there is, for a new mirror. Return its head, and whether the index is empty."""
+        assert self._token is not None
+        self._open_writer()
+        connection = self._writing
+        assert connection is not None
+        with self._writing_caches():
+            (is_empty,) = connection.execute("SELECT value = 0 FROM meta WHERE key = 'seq'").fetchone()
+            if not is_empty or _head(connection) is not None:
+                _renew(connection)
+            connection.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('step', 0)")
+            connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('token', ?)", (self._token,))
+        head = _head(connection)
+        assert head is not None
+        return head, bool(is_empty) and head.step == 0
+
+    def begin_load(self) -> None:
+        """Begin to fill an index from its mirror; `end_load` shows it, `drop` takes it back."""
+        self._open_writer()
+        assert self._writing is not None
+        self._writing.execute("BEGIN IMMEDIATE")
+
+    def fill(self, part: bytes) -> None:
+        """Add a part of a snapshot to an index that is new. Raise `Foreign`."""
+        assert self._writing is not None
+        fill(self._writing, part)
+
+    def begin_replay(self, base: Head) -> None:
+        """Be ready for entries, which follow on `base`: on the parts that were filled in, or on the new index."""
+        assert self._writing is not None
+        finish(self._writing)
+        values = {"epoch": base.epoch, "step": base.step, "token": base.token}
+        self._writing.executemany("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", list(values.items()))
+        self._writer = Writer(self._writing, self._token)
+
+    def replay(self, entries: Sequence[tuple[int, bytes]]) -> None:
+        """Apply entries as they were applied before. Raise `Foreign`."""
+        writer = self._open_writer()
+        for token, entry in entries:
+            writer.replay(entry, token)
+
+    def end_load(self) -> Head | None:
+        """Show what was loaded; return where it leads."""
+        with self._writing_caches():
+            self._open_writer().commit()
+            assert self._writing is not None
+            if self._writing.in_transaction:
+                self._writing.execute("COMMIT")
+            return _head(self._writing)
+
+    def _open_writer(self) -> Writer:
         self.open()
         assert self._writer is not None
-        with self._writing_caches():
-            return self._writer.apply(batch)
+        return self._writer
 
     def flush(self) -> None:
         """Show what windows of a first indexing have brought. In the thread of `apply`."""
@@ -199,7 +283,16 @@ def _begin(connection: sqlite3.Connection) -> None:
     for statement in TABLES.split(";\n"):
         if statement.strip():
             connection.execute(statement)
-    meta = {"schema": SCHEMA, "epoch": secrets.token_hex(6), "seq": 0, "floor": 0, "emails": 0, "threads": 0}
+    meta = {"schema": SCHEMA, "epoch": secrets.token_hex(EPOCH_OCTETS), "seq": 0, "floor": 0, "emails": 0, "threads": 0}
     meta |= {f"seq {type}": 0 for type in STATE_TYPES}
     connection.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", list(meta.items()))
     connection.execute("COMMIT")
+
+
+def _head(connection: sqlite3.Connection) -> Head | None:
+    meta = dict(connection.execute("SELECT key, value FROM meta WHERE key IN ('epoch', 'step', 'token')"))
+    return Head(meta["epoch"], meta["step"], meta["token"]) if len(meta) == 3 else None
+
+
+def _renew(connection: sqlite3.Connection) -> None:
+    connection.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (secrets.token_hex(EPOCH_OCTETS),))

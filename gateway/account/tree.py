@@ -126,10 +126,10 @@ def put_mark(connection: sqlite3.Connection, num: int, mark: Mark) -> None:
 Shown = dict[str, tuple[tuple[Any, ...], tuple[int, ...]]]  # id -> (facts, counts) as a client sees them
 
 
-def shown(connection: sqlite3.Connection) -> Shown:
+def shown(rows: Sequence[MailboxRow]) -> Shown:
     """Return what a client sees of each mailbox."""
     out: Shown = {}
-    for row in load_rows(connection):
+    for row in rows:
         facts = row.facts
         out[facts.id] = (
             (

@@ -5,20 +5,21 @@ first indexing share one, for each commit writes again every page of the indexes
 Rule 2: places are added in all mailboxes first, then flags change, then places go, so that a move made elsewhere is
 an update and never a destroy and a create.
 Rule 3: a batch that changes nothing a client can see takes no seq.
+Rule 4: where the index is mirrored, a batch is committed only after its entry is in the mirror: nobody can have seen
+what the next owner does not know. A batch that moves no row takes no step.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from gateway.account import counts, tree
-from gateway.account.arrivals import Arrivals, Numbers, Place, prepare
+from gateway.account.arrivals import Arrivals, Numbers, PlacedDelta, only_brings, places_of, prepare
 from gateway.account.digest import digest_emails
 from gateway.account.effects import Effects, note_before, settle_emails, settle_threads
+from gateway.account.entries import Entry, Foreign, pack_entry, unpack_entry
 from gateway.account.flags import FlagSets
 from gateway.account.journal import STATE_TYPES, StateType, forget_tombstones
 from gateway.account.pack import pack_preview, pack_structure
@@ -34,50 +35,90 @@ class Lost(sqlite3.DatabaseError):
     """Batches that had been applied are not in the file: the index is not what sync takes it for."""
 
 
-class _Delta(NamedTuple):
-    """A delta of a mailbox that the index knows."""
-
-    mailbox: int
-    delta: MailboxDelta
-
-
 class Writer:
     """The writing half of an index."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: sqlite3.Connection, token: int | None = None) -> None:
+        """`token`: of the lease under which batches are mirrored; None: they are not."""
+        self._connection, self._token = connection, token
         self._flags = FlagSets(connection)
         self._numbers = Numbers.load(connection)
+        self._moves_rows = False  # the batch under way
         self._sweep_in = 1  # the first batch after opening sweeps
+        self._seq = 0  # of the last batch that was staged
         self._uncommitted = 0  # batches
         self._untold: dict[str, str] = {}  # the states they brought
+        self._entries: list[bytes] = []  # what of them the mirror has to have first
 
     def apply(self, batch: Batch) -> Applied:
         """Apply a batch; a delta of a mailbox that is not in the tree (any more) is left out.
 
         Raises `Lost` when batches that were applied before are gone with this one.
         """
+        applied = self.stage(batch)
+        if batch.is_bulk and self._uncommitted < BULK_BATCHES:
+            return Applied(applied.seq)  # nobody can see it yet
+        return self.commit()
+
+    def stage(self, batch: Batch) -> Applied:
+        """Apply a batch and do not commit it. Return where it leads."""
+        return self._stage(batch, None)
+
+    @property
+    def is_due(self) -> bool:
+        """Tell whether enough was staged that it should be committed, whatever comes next."""
+        return self._uncommitted >= BULK_BATCHES
+
+    def take_entries(self) -> Sequence[bytes]:
+        """Return the entries of what is staged, to be mirrored now; if that fails, `rollback`."""
+        entries, self._entries = self._entries, []
+        return entries
+
+    def replay(self, octets: bytes, token: int) -> None:
+        """Apply an entry that another owner has mirrored under this token. Raise `Foreign` where it does not fit."""
+        entry = unpack_entry(octets)
+        self._numbers = entry.numbers
+        applied = self._stage(entry.batch, entry)
+        if applied.seq != entry.seq:
+            raise Foreign(f"an entry led to {applied.seq} and not to {entry.seq}")
+        self._set_meta("token", token)
+
+    def _stage(self, batch: Batch, entry: Entry | None) -> Applied:
         connection = self._connection
         if not connection.in_transaction:
             connection.execute("BEGIN IMMEDIATE")
         connection.execute("SAVEPOINT batch")
         try:
-            applied = self._apply(batch)
+            applied = self._apply(batch, entry)
             connection.execute("RELEASE batch")
         except BaseException:
             self._undo()
             raise
         self._uncommitted += 1
         self._untold |= applied.states
-        if batch.is_bulk and self._uncommitted < BULK_BATCHES:
-            return Applied(applied.seq)  # nobody can see it yet
-        self._commit()
+        self._seq = applied.seq
+        return applied
+
+    def commit(self) -> Applied:
+        """Commit what is staged. Return the states that it brought."""
+        if self._uncommitted:
+            self._commit()
         states, self._untold = self._untold, {}
-        return Applied(applied.seq, states)
+        return Applied(self._seq, states)
+
+    def rollback(self) -> None:
+        """Take back all that is staged: the mirror does not have it."""
+        if self._connection.in_transaction:
+            self._connection.rollback()
+        self._uncommitted, self._entries, self._untold = 0, [], {}
+        self._flags.forget()
+        self._numbers = Numbers.load(self._connection)
 
     def flush(self) -> None:
-        """Write down what was applied, before the connection closes."""
-        if self._uncommitted:
+        """Write down what was applied, before the connection closes; what the mirror does not have is taken back."""
+        if self._entries:
+            self.rollback()
+        elif self._uncommitted:
             self._commit()
 
     def _undo(self) -> None:
@@ -90,6 +131,7 @@ class Writer:
         self._numbers = Numbers.load(connection)
         if self._uncommitted and not connection.in_transaction:
             self._uncommitted = 0
+            self._entries = []
             raise Lost("windows of a first indexing were not written")
 
     def _commit(self) -> None:
@@ -104,31 +146,50 @@ class Writer:
                 raise
             raise Lost("windows of a first indexing were not written") from error
 
-    def _apply(self, batch: Batch) -> Applied:
+    def _apply(self, batch: Batch, entry: Entry | None) -> Applied:
+        """Apply a batch; `entry` is it as another owner has applied it."""
         connection = self._connection
         meta = load_json(connection, "SELECT json_group_object(key, value) FROM meta")
-        seq, now_s = meta["seq"] + 1, int(time.time())
+        seq, now_s = meta["seq"] + 1, int(time.time()) if entry is None else entry.now_s
+        next_keys = (self._numbers.email, self._numbers.thread)
         touched_types: set[StateType] = set()
+        self._moves_rows = False
         if batch.mailboxes is not None or batch.deltas:
             touched_types = self._apply_mail(batch, seq, now_s)
         if batch.details:
             self._put_details(batch.details)
         if batch.digests:
             digest_emails(connection, batch.digests)
+        sweeps = self._is_sweep_due(touched_types) if entry is None else entry.sweeps
+        if touched_types:
+            for type in touched_types:
+                self._set_meta(f"seq {type}", seq)
+            self._set_meta("seq", seq)
+            if sweeps:
+                forget_tombstones(connection, now_s)
+        else:
+            seq = meta["seq"]
+        if entry is not None:
+            self._set_meta("step", meta.get("step", 0) + 1)
+        elif self._token is not None and (touched_types or self._moves_rows):
+            self._set_meta("step", meta.get("step", 0) + 1)
+            self._set_meta("token", self._token)
+            self._entries.append(pack_entry(Entry(batch, seq, now_s, sweeps, *next_keys)))
         if not touched_types:
-            return Applied(meta["seq"])
-        for type in touched_types:
-            self._set_meta(f"seq {type}", seq)
-        self._set_meta("seq", seq)
-        self._sweep_in -= 1
-        if self._sweep_in <= 0:
-            self._sweep_in = BATCHES_BETWEEN_SWEEPS
-            forget_tombstones(connection, now_s)
+            return Applied(seq)
         return Applied(seq, {type: f"{meta['epoch']}-{seq}" for type in STATE_TYPES if type in touched_types})
+
+    def _is_sweep_due(self, touched_types: set[StateType]) -> bool:
+        if touched_types:
+            self._sweep_in -= 1
+        if self._sweep_in > 0:
+            return False
+        self._sweep_in = BATCHES_BETWEEN_SWEEPS
+        return True
 
     def _apply_mail(self, batch: Batch, seq: int, now_s: int) -> set[StateType]:
         connection = self._connection
-        before = tree.shown(connection)
+        rows_before = tree.load_rows(connection)
         old_trash = tree.trash_of(connection)
         gone = tree.put_facts(connection, batch.mailboxes, seq) if batch.mailboxes is not None else []
         trash = tree.trash_of(connection)
@@ -136,15 +197,15 @@ class Writer:
         nums = {id: num for id, num, _ in rows}
         indexed = {num for _, num, is_indexed in rows if is_indexed}  # before this batch marks any
         known = {id: num for id, num in nums.items() if num not in gone}
-        deltas = [_Delta(known[delta.mailbox_id], delta) for delta in batch.deltas if delta.mailbox_id in known]
-        places = _places(deltas)
+        deltas = [PlacedDelta(known[delta.mailbox_id], delta) for delta in batch.deltas if delta.mailbox_id in known]
+        places = places_of(deltas)
         for num, delta in deltas:
             if delta.shelves:
                 self._shelve(num)
         arrivals = prepare(connection, self._flags, places, self._numbers, seq) if places else Arrivals()
         # Most batches of a first indexing bring new emails and nothing else: those are written, and there is no more
         # to it but to note which Threads they joined.
-        is_plain = batch.is_bulk and not gone and not arrivals.touched and all(map(_only_brings, batch.deltas))
+        is_plain = batch.is_bulk and not gone and not arrivals.touched and all(map(only_brings, batch.deltas))
         emails = Effects()
         if is_plain:
             arrivals.write(connection)
@@ -155,7 +216,9 @@ class Writer:
         self._mark(batch, deltas, trash, is_trash_new=trash != old_trash)
         self._add_meta("emails", arrivals.new_emails + emails.created - emails.destroyed)
         self._add_meta("threads", arrivals.new_threads + threads.created - threads.destroyed)
-        is_mailbox_changed = tree.note_changes(connection, before, tree.shown(connection), seq)
+        rows_after = tree.load_rows(connection)
+        is_mailbox_changed = tree.note_changes(connection, tree.shown(rows_before), tree.shown(rows_after), seq)
+        self._moves_rows = batch.is_bulk or rows_before != rows_after or not all(map(_only_marks, batch.deltas))
         touched: set[StateType] = set()
         if arrivals.new_emails or emails.emails:
             touched.add("Email")
@@ -172,7 +235,7 @@ class Writer:
     def _apply_effects(
         self,
         batch: Batch,
-        deltas: Sequence[_Delta],
+        deltas: Sequence[PlacedDelta],
         arrivals: Arrivals,
         gone: list[int],
         trashes: tuple[int, int],
@@ -208,7 +271,9 @@ class Writer:
         """Return the flags of a delta as parameter: JSON of [uid, flag set, modseq]."""
         return json_of([(one.uid, self._flags.get(one.flags).num, one.modseq) for one in delta.flagged])
 
-    def _touch(self, arrivals: Arrivals, deltas: Sequence[_Delta], changes: Sequence[str], gone: list[int]) -> None:
+    def _touch(
+        self, arrivals: Arrivals, deltas: Sequence[PlacedDelta], changes: Sequence[str], gone: list[int]
+    ) -> None:
         """Collect the emails whose places change."""
         insert = "INSERT OR IGNORE INTO temp.touched"
         execute = self._connection.execute
@@ -240,7 +305,7 @@ class Writer:
             " CROSS JOIN email e ON e.num = t.email"
         )
 
-    def _move(self, deltas: Sequence[_Delta], changes: Sequence[str], gone: Sequence[int]) -> None:
+    def _move(self, deltas: Sequence[PlacedDelta], changes: Sequence[str], gone: Sequence[int]) -> None:
         """Change and remove places."""
         execute = self._connection.execute
         for (mailbox, delta), changed in zip(deltas, changes, strict=True):
@@ -264,7 +329,7 @@ class Writer:
         for mailbox in gone:
             execute("DELETE FROM location WHERE mailbox = ?", (mailbox,))
 
-    def _mark(self, batch: Batch, deltas: Sequence[_Delta], trash: int, *, is_trash_new: bool) -> None:
+    def _mark(self, batch: Batch, deltas: Sequence[PlacedDelta], trash: int, *, is_trash_new: bool) -> None:
         """Keep the sync marks, and count anew where differences were not kept."""
         execute = self._connection.execute
         for mailbox, delta in deltas:
@@ -319,31 +384,6 @@ class Writer:
             self._connection.execute("UPDATE meta SET value = value + ? WHERE key = ?", (value, key))
 
 
-def _only_brings(delta: MailboxDelta) -> bool:
-    """Tell whether nothing of a delta can concern what is in the index."""
-    return not (delta.flagged or delta.vanished or delta.shelves or delta.clears_shelf)
-
-
-def _places(deltas: Sequence[_Delta]) -> list[Place]:
-    """Return the new places as the rest of the batch leaves them: last told, with their last flags, still there."""
-    if len(deltas) == 1 and _only_brings(deltas[0].delta):
-        mailbox, delta = deltas[0]
-        if len({message.uid for message in delta.arrived}) == len(delta.arrived):
-            return [(mailbox, message) for message in delta.arrived]
-    places = {(num, message.uid): message for num, delta in deltas for message in delta.arrived}
-    if not places:
-        return []
-    for num, delta in deltas:
-        for change in delta.flagged:
-            if (message := places.get((num, change.uid))) is not None:
-                places[num, change.uid] = message._replace(
-                    flags=change.flags, modseq=max(message.modseq, change.modseq)
-                )
-        if delta.vanished:
-            ranges = sorted(delta.vanished)
-            starts = [low for low, _ in ranges]
-            for key in [key for key in places if key[0] == num]:
-                at = bisect_right(starts, key[1]) - 1
-                if at >= 0 and key[1] <= ranges[at][1]:
-                    del places[key]
-    return [(num, message) for (num, _), message in places.items()]
+def _only_marks(delta: MailboxDelta) -> bool:
+    """Tell whether a delta says nothing but how far its mailbox has been read."""
+    return only_brings(delta) and not delta.arrived

@@ -6,6 +6,7 @@ Rule 2: a secret is a `Secret` from the moment it is read.
 
 from gateway.config.checks import Address, Listen, Network, Security
 from gateway.config.load import ConfigError, Fault, load, public_url
+from gateway.config.redis_url import RedisAddress
 from gateway.config.sections import Admin, Auth, Config, Http, Limits, Log, Push, Store, Upstream
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Log",
     "Network",
     "Push",
+    "RedisAddress",
     "Security",
     "Store",
     "Upstream",

@@ -3,7 +3,7 @@
 Rule 1: every fault is found and told at once: the key, what is wrong, the fix. Nothing is guessed or ignored.
 Rule 2: the environment overrides the file: JMAP_GATEWAY_SECTION__KEY, JMAP_GATEWAY_UPSTREAMS__NAME__KEY,
         JMAP_GATEWAY_STRICT_USING. Lists are separated by commas.
-Rule 3: a setting that is a `Secret` has a twin, NAME_file, that names a file to read it from.
+Rule 3: a setting that is a `Secret`, or holds one, has a twin, NAME_file, that names a file to read it from.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway.config.checks import Listen, Text, Wrong, check_file, check_secret
+from gateway.config.redis_url import check_redis_url
 from gateway.config.sections import SECTIONS, Config, Upstream
 from gateway.config.together import check_together
 
 ENVIRONMENT_PREFIX = "JMAP_GATEWAY_"
 NOT_SETTINGS = frozenset({"JMAP_GATEWAY_CONFIG", "JMAP_GATEWAY_PASSWORD"})  # read by the command line
 MAX_SECRET_OCTETS = 65_536  # a password or a key; more is the wrong file
-_SECRETS = {"master_password", "vault_keys"}
+_SECRETS = {"master_password", "redis_url", "vault_keys"}
+_SECRET_CHECKS = (check_secret, check_redis_url)  # of values that hold a secret
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -151,7 +153,7 @@ def _section(section: type[Any], key: str, table: Any, faults: list[Fault], **gi
         faults.append(Fault(key, "is a section", f"write [{key}] on a line of its own"))
         return None
     known = _fields(section)
-    secrets = [name for name, f in known.items() if f.metadata["check"] is check_secret]
+    secrets = [name for name, f in known.items() if f.metadata["check"] in _SECRET_CHECKS]
     twins = {f"{name}_file": name for name in secrets}
     values: dict[str, Any] = dict(given)
     for name, value in table.items():
@@ -161,7 +163,7 @@ def _section(section: type[Any], key: str, table: Any, faults: list[Fault], **gi
             if twins[name] in table:
                 faults.append(Fault(f"{key}.{name}", f"{twins[name]} is given as well", "keep one of the two"))
             else:
-                _read_secret(f"{key}.{name}", twins[name], value, values, faults)
+                _read_secret(f"{key}.{name}", known[twins[name]], value, values, faults)
         else:
             faults.append(_unknown(key, name, [*known, *twins]))
     missing = [n for n, f in known.items() if f.default is MISSING and n not in table]
@@ -178,12 +180,12 @@ def _check(field: Field[Any], key: str, value: Any, values: dict[str, Any], faul
         faults.append(Fault(key, wrong.what, wrong.fix))
 
 
-def _read_secret(key: str, name: str, value: Any, values: dict[str, Any], faults: list[Fault]) -> None:
+def _read_secret(key: str, field: Field[Any], value: Any, values: dict[str, Any], faults: list[Fault]) -> None:
     try:
         octets = check_file(value).read_bytes()
         if len(octets) > MAX_SECRET_OCTETS:
             raise Wrong(f"{value!r} is larger than {MAX_SECRET_OCTETS} octets", "name the file that holds the secret")
-        values[name] = check_secret(octets.decode().rstrip("\r\n"))
+        values[field.name] = field.metadata["check"](octets.decode().rstrip("\r\n"))
     except UnicodeDecodeError:
         faults.append(Fault(key, f"{value!r} is not UTF-8 text", "name the file that holds the secret"))
     except OSError as error:

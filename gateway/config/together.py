@@ -30,8 +30,25 @@ def check_together(config: Config, warnings: list[str], *, complete: bool) -> It
     if config.limits.upload_quota < config.limits.max_size_upload:
         fix = "an account must have room for one upload at least"
         yield "limits.upload_quota", "is smaller than limits.max_size_upload", fix
-    if config.store.redis_url:
-        warnings.append("store.redis_url: the cluster is not available yet; this node works alone, without Redis")
+    yield from _redis(config, warnings)
+    yield from _cluster(config, warnings)
+
+
+def _cluster(config: Config, warnings: list[str]) -> Iterator[Found]:
+    cluster = config.cluster
+    if config.store.redis_url is None:
+        return
+    if cluster.advertise is None and is_wildcard(cluster.listen.host):
+        fix = 'write how other nodes reach this one: advertise = "10.0.0.1:8082"'
+        yield "cluster.advertise", f"is missing, and {cluster.listen} is no address of a node", fix
+    for name, other in (("http", config.http.listen), ("admin", config.admin.listen)):
+        if cluster.listen == other and other.port:
+            yield "cluster.listen", f"is the same as {name}.listen", "write another port: this one is for nodes only"
+    if not (cluster.advertise or cluster.listen).is_loopback:
+        warnings.append(
+            "cluster.listen: what nodes pass on to each other, passwords and mail, is signed and not encrypted; "
+            "keep it on a private network"
+        )
 
 
 def _http(config: Config, warnings: list[str]) -> Iterator[Found]:
@@ -65,6 +82,23 @@ def _http(config: Config, warnings: list[str]) -> Iterator[Found]:
         )
 
 
+def _redis(config: Config, warnings: list[str]) -> Iterator[Found]:
+    address = config.store.redis_url
+    if address is None:
+        if config.store.redis_ca_file is not None:
+            yield "store.redis_ca_file", "means nothing: there is no redis_url", "leave it away"
+        return
+    if config.auth.vault_keys is None:
+        # Each node must open what another has sealed, and what is sealed must not lie beside its key.
+        fix = "give all nodes the same: a line of ID and 32 random octets in base64 (config/gateway.toml)"
+        yield "auth.vault_keys", "is missing: store.redis_url is set, and the nodes need one key ring", fix
+    if config.store.redis_ca_file is not None and not address.tls:
+        yield "store.redis_ca_file", "means nothing: redis_url is without TLS", "write rediss://, or leave it away"
+    far = [host.name for host in address.hosts if not _is_loopback(host.name)]
+    if far and not address.tls:
+        warnings.append(f"store.redis_url: what is known of mail crosses the network to {far[0]} unencrypted")
+
+
 def _upstream(upstream: Upstream, warnings: list[str]) -> Iterator[Found]:
     key = f"upstreams.{upstream.name}"
     masters = {"master_login": upstream.master_login, "master_password": upstream.master_password}
@@ -93,6 +127,11 @@ def _upstream(upstream: Upstream, warnings: list[str]) -> Iterator[Found]:
         warnings.append(
             f'{key}.tls is "none": passwords and mail cross the network to {upstream.imap.host} unencrypted'
         )
+
+
+def is_wildcard(host: str) -> bool:
+    """Tell whether this means every address of the machine."""
+    return host in ("0.0.0.0", "::")
 
 
 def _is_loopback(host: str) -> bool:

@@ -2,17 +2,38 @@
 
 Rule 1: a write is durable when its call returns: only then may it be acknowledged to a client.
 Rule 2: a kind of state is a Protocol of its own; `UserStore` is all of them.
+Rule 3: what nodes share beside it are three more ports: who owns an account (`LeaseStore`), the copy of its index that
+        the next owner goes on from (`Mirror`), and the word that something has changed (`Signals`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+
+# A node is given up when it was not heard of for so long; its accounts are free from then on. With the time until
+# another node looks, an account is taken over within 10 s.
+NODE_LIFETIME_S = 8.0
+BEAT_S = 2.0  # between two beats of a node: three may get lost
+RENEW_S = 60.0  # between two renewals of a lease
+LEASE_LIFETIME_S = 3600.0  # after its last renewal; only what a node that vanished has left behind gets so old
 
 
 class StoreError(OSError):
     """The store cannot be used. The text says why and what to do."""
+
+
+class StoreUnavailable(StoreError):
+    """The store does not answer, or takes no writes, for now. Whether a write was made is not known."""
+
+
+class LeaseLost(StoreError):
+    """The account is not (any more) this node's: nothing was written, and nothing may be."""
+
+
+class MirrorLost(StoreError):
+    """The mirror of an account is not what its owner has left there: parts are missing, or it is of another history."""
 
 
 class UploadRecord(NamedTuple):
@@ -171,3 +192,118 @@ class RecordStore(Protocol):
 class UserStore(KeyStore, UploadStore, PushStore, SecretStore, SortOrderStore, RecordStore, Protocol):
     async def close(self) -> None:
         """Finish what is under way and let go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One gateway of several, as long as its process runs without a gap in its beats.
+
+    A node that was given up comes back under a new id: an id that was once seen to be gone stays gone.
+    """
+
+    id: str  # random
+    url: str  # where the other nodes reach it
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """That a node owns an account. Each new owner's token is greater (fencing): a write with an older is refused."""
+
+    account_id: str
+    node: Node
+    token: int
+
+
+class LeaseStore(Protocol):
+    """Which nodes there are, and which of them owns which account.
+
+    A lease lasts until it is released, or its node is given up and another takes it.
+    """
+
+    async def join(self, node: Node) -> None:
+        """Bring a node in, under an id that was never used."""
+
+    async def beat(self, node: Node) -> bool:
+        """Tell that a node is there, every BEAT_S. False: it was given up; its leases are void, its id is used up."""
+
+    async def leave(self, node: Node) -> None:
+        """Take a node out: what it did not release is free at once."""
+
+    async def nodes(self) -> Sequence[Node]:
+        """Return the nodes that are there, by id."""
+
+    async def take(self, account_id: str, node: Node) -> Lease | Node:
+        """Take an account that nobody owns; else return the node that does. Taking again returns the same lease."""
+
+    async def renew(self, leases: Collection[Lease]) -> frozenset[str]:
+        """Keep leases, every RENEW_S; return the accounts whose lease is another's, or gone."""
+
+    async def release(self, lease: Lease) -> None:
+        """Give an account up; one that is another's already stays so."""
+
+    async def owner(self, account_id: str) -> Node | None:
+        """Return the node that owns an account and is there."""
+
+
+class Signals(Protocol):
+    """Word from node to node about an account: at most once, in order from one node, nothing kept for later."""
+
+    async def publish(self, account_id: str, octets: bytes) -> None:
+        """Tell all who have subscribed, on this node too."""
+
+    def subscribe(self, account_id: str, heard: Callable[[bytes | None], None]) -> Callable[[], None]:
+        """Call `heard` with what is published from now on; return the function that ends this.
+
+        It is called with None each time when listening begins, the first time and after a gap: what was published
+        before may have been missed, so look at how things are.
+        """
+
+
+class Head(NamedTuple):
+    """Where a mirror ends: after the batch with this number, of this history, written under this lease."""
+
+    epoch: str
+    step: int
+    token: int
+
+
+class MirrorSizes(NamedTuple):
+    """Octets, as they are kept."""
+
+    log: int
+    snapshot: int  # -1: it is still to be written
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrored:
+    """What there is of a mirror to load: the parts of a snapshot, then the entries that follow it, in order."""
+
+    head: Head
+    sizes: MirrorSizes
+    base: Head  # what the entries follow on
+    is_whole: bool  # what the reader has is to be dropped: this begins with a snapshot, or with the empty index
+    parts: AsyncIterator[bytes]
+    entries: AsyncIterator[tuple[int, bytes]]  # with the token of the lease each was written under
+
+
+class Mirror(Protocol):
+    """A copy of the index of each account: a snapshot, and a log of the batches since, fenced by the owner's lease.
+
+    Every call raises `LeaseLost` or `StoreUnavailable`, every call but `begin` `MirrorLost` too.
+    """
+
+    async def load(self, lease: Lease, have: Head | None, *, acked: Head | None = None) -> Mirrored | None:
+        """Return what leads from `have` (None: from nothing) to the head; None when there is no mirror to be trusted.
+
+        It is not when something is missing, or when the server was started anew since the last write, for the end may
+        be lost. `acked`: what this very owner was told is there; then that decides.
+        """
+
+    async def begin(self, lease: Lease, head: Head, *, is_empty: bool) -> None:
+        """Begin a mirror anew; unless the index is empty it cannot be loaded before a snapshot is written."""
+
+    async def append(self, lease: Lease, after: Head, entries: Sequence[bytes]) -> MirrorSizes:
+        """Add entries behind the head that the owner knows, one step each. Doing it again does nothing."""
+
+    async def put_snapshot(self, lease: Lease, of: Head, parts: AsyncIterator[bytes]) -> None:
+        """Replace the snapshot, and drop the entries that are in it."""

@@ -11,6 +11,7 @@ from gateway.account.account import Account
 from gateway.account.backend import WHOLE, SectionRequest, SectionVanished
 from gateway.account.records import Batch, EmailDetail, Need, TextCriterion
 from gateway.account.uploads import OpenUpload
+from gateway.store.api import Lease, Mirror
 from tests.fakes.writes import IndexWrites
 
 
@@ -109,10 +110,26 @@ class FakeUpload:
         yield self._data[offset_octets:]
 
 
-def make_account(path: Path, *, id: str = "A1", uploads: FakeUploads | None = None) -> Account:
+def make_account(
+    path: Path,
+    *,
+    id: str = "A1",
+    uploads: FakeUploads | None = None,
+    mirror: Mirror | None = None,
+    lease: Lease | None = None,
+    lost: Callable[[], None] = lambda: None,
+) -> Account:
     """Return an account on a `FakeBackend`, not open yet."""
     return Account(
-        id=id, name="me@example.org", login="me", path=path, make_backend=FakeBackend, uploads=uploads or FakeUploads()
+        id=id,
+        name="me@example.org",
+        login="me",
+        path=path,
+        make_backend=FakeBackend,
+        uploads=uploads or FakeUploads(),
+        mirror=mirror,
+        lease=lease,
+        lost=lost,
     )
 
 

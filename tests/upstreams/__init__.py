@@ -9,6 +9,7 @@
     debian.py   which Debian packages they need, and whether those are here
     imapfront.py Courier's login, by ourselves
     sink.py     the SMTP sink, smtpsink.py, as a test sees it
+    redis.py    Redis: one server, Redis Cluster
     seed/       synthetic mail
     fixtures.py the pytest fixtures over all of these
 

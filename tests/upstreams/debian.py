@@ -25,6 +25,7 @@ INSTALLED: dict[str, tuple[str, ...]] = {
         *("libsasl2-modules-db", "libsqlite3-0", "libxml2"),
     ),
     "courier": ("libstdc++6",),
+    "redis": ("redis-server", "redis-tools"),
 }
 TOOLS = {  # program -> package
     "curl": "curl",  # what `make run` prints is a curl line

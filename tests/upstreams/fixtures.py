@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -19,10 +20,12 @@ from tests.upstreams import debian
 from tests.upstreams import dovecot as dovecot_server
 from tests.upstreams import sink as sink_server
 from tests.upstreams.place import Place
+from tests.upstreams.redis import Cluster, RedisServer
 from tests.upstreams.sink import SmtpSink
 from tests.upstreams.upstream import Upstream
 
 KEPT_LOGS = Path(__file__).resolve().parents[2] / ".cache" / "logs"
+Server = TypeVar("Server")
 KEPT = pytest.StashKey[list[Path]]()
 
 
@@ -34,8 +37,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @contextmanager
 def running(
-    request: pytest.FixtureRequest, name: str, needs: str, start: Callable[[Place], Upstream]
-) -> Iterator[Upstream]:
+    request: pytest.FixtureRequest, name: str, needs: str, start: Callable[[Place], Server]
+) -> Iterator[Server]:
     """Run one server; keep its logs if anything failed meanwhile."""
     wanted = os.environ.get("UPSTREAMS", "")
     reason = "UPSTREAMS=none" if wanted == "none" else debian.missing(needs)
@@ -104,6 +107,28 @@ def smtp_sink(dovecot: Upstream) -> SmtpSink:
     return sink_server.start(dovecot.place, lmtp_port=dovecot.ports["lmtp"])
 
 
+@pytest.fixture(scope="session")
+def shared_redis(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """A Redis for tests that leave it running; each takes accounts of its own, or empties it first."""
+    with running(request, "redis", "redis", RedisServer) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A Redis Cluster of three masters."""
+    with running(request, "redis-cluster", "redis", Cluster) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def own_redis(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """A Redis for one test, which writes down what it is told (appendonly)."""
+    with running(request, "redis-own", "redis", lambda place: RedisServer(place, "redis", *DURABLE)) as server:
+        yield server
+
+
+DURABLE = ("--appendonly", "yes", "--appendfsync", "everysec")
 UPSTREAMS = ("dovecot", "dovecot_uidplus", "dovecot_bare", "cyrus", "courier")
 
 

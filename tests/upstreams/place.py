@@ -102,6 +102,14 @@ class Place:
             )
         self._processes.append(process)
 
+    @property
+    def processes(self) -> Sequence[subprocess.Popen[bytes]]:
+        return self._processes
+
+    def forget(self, process: subprocess.Popen[bytes]) -> None:
+        """Take a process that has ended out of those whose end is a failure."""
+        self._processes.remove(process)
+
     def wait_for(self, ready: Callable[[], bool], what: str) -> None:
         end = time.monotonic() + START_TIMEOUT_S
         while not ready():

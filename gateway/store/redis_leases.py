@@ -1,0 +1,183 @@
+"""Nodes and their leases in Redis.
+
+Rule 1: a node is there as long as it beats; one that was late once is gone for good, and comes back under another id.
+        So what was seen to be gone stays gone, and its leases can be taken without asking twice.
+Rule 2: a token is Redis's time in microseconds, or one more than the last: it grows even after all was lost.
+Rule 3: what an owner writes is fenced by `Held`: only under a lease that this node holds, and Redis checks its token
+        with the write itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from gateway.store import keys
+from gateway.store.api import LEASE_LIFETIME_S, NODE_LIFETIME_S, Lease, LeaseLost, Node
+from gateway.store.redis_link import RedisLink, Script
+
+_NOW = "local t = redis.call('TIME')\nlocal now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
+
+_JOIN = Script.of(
+    _NOW
+    + """
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - 10 * ARGV[3])) do
+  redis.call('ZREM', KEYS[1], id)
+  redis.call('HDEL', KEYS[2], id)
+end
+redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+"""
+)
+
+_BEAT = Script.of(
+    _NOW
+    + """
+local till = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if not till or tonumber(till) <= now or redis.call('HEXISTS', KEYS[2], ARGV[1]) == 0 then return 0 end
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+return 1
+"""
+)
+
+_LEAVE = Script.of("redis.call('ZREM', KEYS[1], ARGV[1]) redis.call('HDEL', KEYS[2], ARGV[1])")
+
+_IS_THERE = Script.of(
+    _NOW
+    + """
+local till = redis.call('ZSCORE', KEYS[1], ARGV[1])
+return (till and tonumber(till) > now) and 1 or 0
+"""
+)
+
+_NODES = Script.of(
+    _NOW
+    + """
+local found = {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf')) do
+  local url = redis.call('HGET', KEYS[2], id)
+  if url then found[#found + 1] = id; found[#found + 1] = url end
+end
+return found
+"""
+)
+
+# Arguments: id and URL of the node, the id of the node that is known to be gone (or ''), lifetime in ms.
+_TAKE = Script.of(
+    """
+local held = redis.call('HMGET', KEYS[1], 'node', 'url', 'token')
+if held[1] and held[1] ~= ARGV[1] and held[1] ~= ARGV[3] then return held end
+if held[1] ~= ARGV[1] then
+  local t = redis.call('TIME')
+  local token = t[1] * 1000000 + t[2]
+  if held[3] and token <= tonumber(held[3]) then token = tonumber(held[3]) + 1 end
+  held = {ARGV[1], ARGV[2], string.format('%.0f', token)}
+  redis.call('HSET', KEYS[1], 'node', held[1], 'url', held[2], 'token', held[3])
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return held
+"""
+)
+
+_RENEW = Script.of(
+    """
+if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+)
+
+_RELEASE = Script.of("if redis.call('HGET', KEYS[1], 'token') == ARGV[1] then redis.call('DEL', KEYS[1]) end")
+
+_NODE_KEYS = (keys.NODES, keys.NODE_URLS)
+
+
+class Held:
+    """The leases that this node holds; whoever writes as an owner asks for the token here."""
+
+    def __init__(self) -> None:
+        self._leases: dict[str, Lease] = {}
+
+    def __iter__(self) -> Iterator[Lease]:
+        return iter(tuple(self._leases.values()))
+
+    def put(self, lease: Lease) -> None:
+        self._leases[lease.account_id] = lease
+
+    def drop(self, account_id: str) -> None:
+        self._leases.pop(account_id, None)
+
+    def token(self, account_id: str) -> int:
+        """Return the token to write with. Raise `LeaseLost`."""
+        lease = self._leases.get(account_id)
+        if lease is None:
+            raise LeaseLost("this node does not own the account")
+        return lease.token
+
+
+class RedisLeases:
+    """A `LeaseStore`. What it takes and gives up stands in `held`."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+        self.held = Held()
+
+    async def join(self, node: Node) -> None:
+        await self._link.run(_JOIN, _NODE_KEYS, node.id, node.url, int(NODE_LIFETIME_S * 1000))
+
+    async def beat(self, node: Node) -> bool:
+        is_there: bool = await self._link.run(_BEAT, _NODE_KEYS, node.id, int(NODE_LIFETIME_S * 1000)) == 1
+        if not is_there:
+            self._drop(node)
+        return is_there
+
+    async def leave(self, node: Node) -> None:
+        self._drop(node)
+        await self._link.run(_LEAVE, _NODE_KEYS, node.id)
+
+    async def nodes(self) -> Sequence[Node]:
+        found = [text.decode() for text in await self._link.run(_NODES, _NODE_KEYS)]
+        return sorted((Node(*pair) for pair in zip(found[::2], found[1::2], strict=True)), key=lambda node: node.id)
+
+    async def take(self, account_id: str, node: Node) -> Lease | Node:
+        gone = ""
+        while True:
+            lifetime_ms = int(LEASE_LIFETIME_S * 1000)
+            answer = await self._link.run(_TAKE, [keys.lease(account_id)], node.id, node.url, gone, lifetime_ms)
+            holder = Node(answer[0].decode(), answer[1].decode())
+            if holder.id == node.id:
+                lease = Lease(account_id, node, int(answer[2]))
+                self.held.put(lease)
+                return lease
+            if await self._is_there(holder):
+                self.held.drop(account_id)
+                return holder
+            gone = holder.id
+
+    async def renew(self, leases: Collection[Lease]) -> frozenset[str]:
+        lifetime_ms = int(LEASE_LIFETIME_S * 1000)
+        calls = [([keys.lease(lease.account_id)], (lease.token, lifetime_ms)) for lease in leases]
+        answers = await self._link.run_all(_RENEW, calls)
+        lost = {lease.account_id for lease, answer in zip(leases, answers, strict=True) if answer == 0}
+        for account_id in lost:
+            self.held.drop(account_id)
+        return frozenset(lost)
+
+    async def release(self, lease: Lease) -> None:
+        self.held.drop(lease.account_id)
+        await self._link.run(_RELEASE, [keys.lease(lease.account_id)], lease.token)
+
+    async def owner(self, account_id: str) -> Node | None:
+        found = await self._link.call("HMGET", keys.lease(account_id), "node", "url")
+        if found[0] is None:
+            return None
+        node = Node(found[0].decode(), found[1].decode())
+        return node if await self._is_there(node) else None
+
+    async def _is_there(self, node: Node) -> bool:
+        is_there: bool = await self._link.run(_IS_THERE, _NODE_KEYS, node.id) == 1
+        return is_there
+
+    def _drop(self, node: Node) -> None:
+        for lease in self.held:
+            if lease.node == node:
+                self.held.drop(lease.account_id)
