@@ -40,7 +40,7 @@ static: $(VENV)/.has-test
 	$(PYTHON) -m mypy --strict $(SOURCES)
 
 bench: $(VENV)/.has-test
-	$(PYTHON) -m tests.upstreams.debian dovecot
+	$(PYTHON) -m tests.upstreams.debian dovecot redis
 	@exec $(PYTHON) -m bench $(BENCH_ARGS)
 
 soak: $(VENV)/.has-test

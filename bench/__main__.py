@@ -9,6 +9,7 @@ import traceback
 from dataclasses import asdict
 from typing import Protocol
 
+from bench.forwarding import bench_forwarding
 from bench.index import bench_index
 from bench.listing import bench_listing
 from bench.mailbox import CACHE, served
@@ -20,7 +21,13 @@ from bench.watching import bench_watching, bench_watching_tls
 from bench.writing import bench_writing
 
 SIZES = (10_000, 100_000)
-BENCHES = {"index": bench_index, "listing": bench_listing, "resync": bench_resync, "writing": bench_writing}
+BENCHES = {
+    "index": bench_index,
+    "listing": bench_listing,
+    "resync": bench_resync,
+    "writing": bench_writing,
+    "forwarding": bench_forwarding,
+}
 
 
 class PushBench(Protocol):

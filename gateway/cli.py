@@ -22,6 +22,7 @@ from gateway.config import Config, ConfigError, load
 from gateway.log import configure
 from gateway.secret import Secret
 
+MAX_WORKERS = 256
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 EXIT_CODES = f"""\
@@ -81,6 +82,15 @@ examples:
 """,
     )
     _add_config(serve)
+    serve.add_argument(
+        "--workers",
+        metavar="N",
+        type=_count,
+        default=1,
+        help="processes that share the port, for as many cores; admin.listen (with Redis cluster.listen too) is the "
+        "first one's port, and the next ports are those of the others",
+    )
+    serve.add_argument("--worker", type=int, help=argparse.SUPPRESS)  # the socket to the parent
     serve.set_defaults(run=_serve)
 
     check = _make(
@@ -132,6 +142,12 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _count(text: str) -> int:
+    if not 1 <= int(text) <= MAX_WORKERS:
+        raise ValueError
+    return int(text)
+
+
 def _add_account(parser: argparse.ArgumentParser) -> None:
     _add_config(parser)
     parser.add_argument("user", metavar="USER", help="the login at the mail server")
@@ -149,7 +165,10 @@ def _serve(options: argparse.Namespace) -> int:
     configure(config.log.level, config.log.format)
     from gateway import server  # here, for it loads everything and the other commands want to be quick
 
-    return _run(server.serve(config))
+    if options.worker is not None or options.workers == 1:
+        return _run(server.serve(config, options.worker))
+    arguments = ["serve", *(["--config", str(options.config)] if options.config else [])]
+    return _run(server.serve_workers(config, options.workers, arguments))
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -95,6 +95,18 @@ class Metrics:
         self.audit_findings = Counter(
             "jmap_gateway_audit_findings", "Differences found by an audit of a mailbox", registry=registry
         )
+        self.leases_lost = Counter(
+            "jmap_gateway_leases_lost", "Accounts closed because another node may own them", registry=registry
+        )
+        self._forwards = Counter(
+            "jmap_gateway_forwards", "Requests passed on to the account's owner", ["outcome"], registry=registry
+        )
+        self._forward_seconds = Histogram(
+            "jmap_gateway_forward_seconds",
+            "Time until the owner of the account began to answer",
+            buckets=METHOD_BUCKETS,
+            registry=registry,
+        )
         Gauge("jmap_gateway_info", "The version", ["version"], registry=registry).labels(__version__).set(1)
         self._children: dict[tuple[str, ...], tuple[Histogram, Counter]] = {}
 
@@ -107,6 +119,12 @@ class Metrics:
             self._children[key] = children
         children[0].observe(seconds)
         children[1].inc()
+
+    def forward_done(self, outcome: str, seconds: float) -> None:
+        """Count a request that was passed on: answered | moved | unreachable | lost."""
+        self._forwards.labels(outcome).inc()
+        if outcome == "answered":
+            self._forward_seconds.observe(seconds)
 
     def method_done(self, method: str, seconds: float, outcome: str) -> None:
         """Count a method call: the dispatcher's `on_call`, which tells the names of registered methods only."""

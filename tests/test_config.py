@@ -223,6 +223,18 @@ def test_redis_in_the_clear_is_warned_of(tmp_path: Path) -> None:
     assert not any("hunter2" in warning for warning in config.warnings)
 
 
+NODE = '[store]\nredis_url = "redis://h"\n[auth]\nvault_keys = "1 x"\n[cluster]\n'
+
+
+def test_a_node_of_several(tmp_path: Path) -> None:
+    """With Redis a node says how the others reach it."""
+    config = loaded(tmp_path, f'{NODE}listen = "0.0.0.0:8082"\nadvertise = "10.0.0.1:8082"\n{MAIN}')
+    assert str(config.cluster.advertise) == "10.0.0.1:8082"
+    assert any("not encrypted" in warning for warning in config.warnings)
+    assert set(faults(tmp_path, f'{NODE}listen = "0.0.0.0:8082"\n{MAIN}')) == {"cluster.advertise"}
+    assert set(faults(tmp_path, f'{NODE}listen = "127.0.0.1:8081"\n{MAIN}')) == {"cluster.listen"}
+
+
 def test_environment_overrides_the_file(tmp_path: Path) -> None:
     """Text from the environment is read as whatever type its key has."""
     config = loaded(

@@ -123,6 +123,21 @@ class Authenticator:
             task.add_done_callback(lambda done: self._landed(key, done))
         return await asyncio.shield(task)
 
+    def claimed(self, headers: Mapping[str, str]) -> str | None:
+        """Return the account id of the login that a header claims, unproven; None where it does not tell."""
+        value = headers.get("Authorization")
+        try:
+            parsed = header.parse(value) if value is not None else None
+        except Unauthorized:
+            return None
+        login = parsed.login if isinstance(parsed, header.Basic) else None
+        if isinstance(parsed, header.Bearer):
+            login = header.claims(parsed.token).login
+        upstream = self._upstream_of(login) if login else None
+        if login is None or upstream is None:
+            return None
+        return account_id(self._account_key, upstream.name, login)
+
     def forget(self, account: str) -> None:
         """Ask the upstream again for this account: what was accepted has been refused since."""
         for key in [key for key, known in self._known.items() if known.caller.account_id == account]:

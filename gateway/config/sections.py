@@ -53,6 +53,8 @@ class Http:
     trusted_proxies: tuple[Network, ...] = _key(check_many(check_network), ())
     cors_origins: tuple[str, ...] = _key(check_many(check_origin), ("*",))
     event_source_tickets: bool = _key(check_truth, True)  # for browsers' EventSource, which sends no header
+    linger_s: float = _key(check_number(0, 300, whole=False), 0.0)  # at SIGTERM: /readyz says no, requests are taken
+    drain_s: float = _key(check_number(0.1, 300, whole=False), 20.0)  # then: requests under way may take so long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,14 @@ class Store:
     data_dir: Path = _key(check_directory, Path("var"))
     redis_url: RedisAddress | None = _key(check_redis_url, None)  # set: this node is one of several
     redis_ca_file: Path | None = _key(check_file, None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """How nodes reach each other, once `store.redis_url` makes several of them one gateway."""
+
+    listen: Listen = _key(check_listen, Listen("127.0.0.1", 8082))
+    advertise: Listen | None = _key(check_listen, None)  # how other nodes reach `listen`; None: as it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +150,7 @@ class Config:
     http: Http = Http()
     admin: Admin = Admin()
     store: Store = Store()
+    cluster: Cluster = Cluster()
     limits: Limits = Limits()
     auth: Auth = Auth()
     push: Push = Push()
@@ -153,6 +164,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "http": Http,
     "admin": Admin,
     "store": Store,
+    "cluster": Cluster,
     "limits": Limits,
     "auth": Auth,
     "push": Push,

@@ -31,6 +31,24 @@ def check_together(config: Config, warnings: list[str], *, complete: bool) -> It
         fix = "an account must have room for one upload at least"
         yield "limits.upload_quota", "is smaller than limits.max_size_upload", fix
     yield from _redis(config, warnings)
+    yield from _cluster(config, warnings)
+
+
+def _cluster(config: Config, warnings: list[str]) -> Iterator[Found]:
+    cluster = config.cluster
+    if config.store.redis_url is None:
+        return
+    if cluster.advertise is None and is_wildcard(cluster.listen.host):
+        fix = 'write how other nodes reach this one: advertise = "10.0.0.1:8082"'
+        yield "cluster.advertise", f"is missing, and {cluster.listen} is no address of a node", fix
+    for name, other in (("http", config.http.listen), ("admin", config.admin.listen)):
+        if cluster.listen == other and other.port:
+            yield "cluster.listen", f"is the same as {name}.listen", "write another port: this one is for nodes only"
+    if not (cluster.advertise or cluster.listen).is_loopback:
+        warnings.append(
+            "cluster.listen: what nodes pass on to each other, passwords and mail, is signed and not encrypted; "
+            "keep it on a private network"
+        )
 
 
 def _http(config: Config, warnings: list[str]) -> Iterator[Found]:
@@ -109,6 +127,11 @@ def _upstream(upstream: Upstream, warnings: list[str]) -> Iterator[Found]:
         warnings.append(
             f'{key}.tls is "none": passwords and mail cross the network to {upstream.imap.host} unencrypted'
         )
+
+
+def is_wildcard(host: str) -> bool:
+    """Tell whether this means every address of the machine."""
+    return host in ("0.0.0.0", "::")
 
 
 def _is_loopback(host: str) -> bool:

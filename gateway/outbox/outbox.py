@@ -93,15 +93,38 @@ class Outbox:
         self._runner: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Go on with what the store holds."""
+        """Sweep what a crash has left; then wait for what `begin` brings."""
         wanted: set[Key] = set()
         for account_id in await self._store.record_accounts(JOBS):
             view = await self.records(account_id).look(JOBS, None)
-            for id, record in view.by_id.items():
-                wanted.add((account_id, id))
-                self.schedule.put((account_id, id), Job.read(record).next_s)
+            wanted.update((account_id, id) for id in view.by_id)
         await self.spool.sweep(wanted)
         self._runner = asyncio.create_task(self.schedule.run(), name="outbox")
+
+    async def begin(self, account_id: str) -> int:
+        """Go on with what the store holds of one account; return how many messages wait."""
+        view = await self.records(account_id).look(JOBS, None)
+        for id, record in view.by_id.items():
+            if (account_id, id) not in self.attempts:
+                self.schedule.put((account_id, id), Job.read(record).next_s)
+        return len(view.by_id)
+
+    async def end(self, account_id: str, *, is_lost: bool = False) -> None:
+        """Leave what waits to somebody else. What is out is given a while to be answered, unless it is lost."""
+        for key in self.schedule.keys(account_id):
+            self.schedule.drop(key)
+        mine = [attempt for key, attempt in self.attempts.items() if key[0] == account_id]
+        out = [attempt.task for attempt in mine if attempt.may_be_out]
+        for attempt in mine:
+            if is_lost or not attempt.may_be_out:
+                attempt.task.cancel()
+        if out and not is_lost:
+            await asyncio.wait(out, timeout=CLOSING_S)
+        for attempt in mine:
+            attempt.task.cancel()
+        await asyncio.gather(*(attempt.task for attempt in mine), return_exceptions=True)
+        for key in self.schedule.keys(account_id):  # what an attempt has put there when it was over
+            self.schedule.drop(key)
 
     async def aclose(self) -> None:
         """Stop. What is out is given a while to be answered."""
@@ -119,6 +142,10 @@ class Outbox:
     def waiting(self) -> int:
         """Return how many submissions are yet to be sent."""
         return len(self.schedule) + len(self.attempts)
+
+    def has_work(self, account_id: str) -> bool:
+        """Tell whether a message of this account waits or is on its way."""
+        return bool(self.schedule.keys(account_id)) or self.is_working(account_id)
 
     def is_working(self, account_id: str) -> bool:
         """Tell whether a message of this account is on its way just now."""

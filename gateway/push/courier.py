@@ -66,12 +66,27 @@ class Courier:
         self._store, self._bus, self._poster = store, bus, poster
         self._accounts_of, self._gone, self._on_push, self._clock = accounts_of, gone, on_push, clock
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._owners: dict[str, str] = {}  # of those that have a task
         self._logins: dict[str, asyncio.Event] = {}
 
-    async def start(self) -> None:
-        """Go on with every verified subscription."""
-        for record in await self._store.subscriptions():
+    async def begin(self, owner: str) -> int:
+        """Go on with the subscriptions of one owner; return how many there are."""
+        records = await self._store.subscriptions(owner)
+        for record in records:
             self.serve(record)
+        return len(records)
+
+    async def end(self, owner: str) -> None:
+        """Leave the subscriptions of one owner to somebody else."""
+        ids = [id for id, one in self._owners.items() if one == owner]
+        tasks = [task for id in ids if (task := self._tasks.get(id)) is not None]
+        for id in ids:
+            self.stop(id)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def is_serving(self, owner: str) -> bool:
+        """Tell whether an owner has subscriptions that are served here."""
+        return owner in self._owners.values()
 
     async def aclose(self) -> None:
         tasks = list(self._tasks.values())
@@ -81,15 +96,16 @@ class Courier:
 
     def serve(self, record: PushRecord) -> None:
         """Deliver to this subscription from now on, as it is now; only wait for its end while it is not verified."""
-        self._begin(record.id, self._serve(record))
+        self._begin(record, self._serve(record))
 
     def verify(self, record: PushRecord) -> None:
         """Send the verification code, and watch the expiry."""
-        self._begin(record.id, self._verify(record))
+        self._begin(record, self._verify(record))
 
     def stop(self, id: str) -> None:
         """Send nothing more to this subscription."""
         task = self._tasks.pop(id, None)
+        self._owners.pop(id, None)
         if task is not None and task is not asyncio.current_task():
             task.cancel()
 
@@ -102,14 +118,16 @@ class Courier:
     def count(self) -> int:
         return len(self._tasks)
 
-    def _begin(self, id: str, work: Coroutine[Any, Any, None]) -> None:
-        self.stop(id)
-        task = self._tasks[id] = asyncio.create_task(work, name=f"push {id}")
-        task.add_done_callback(lambda done: self._ended(id, done))
+    def _begin(self, record: PushRecord, work: Coroutine[Any, Any, None]) -> None:
+        self.stop(record.id)
+        task = self._tasks[record.id] = asyncio.create_task(work, name=f"push {record.id}")
+        self._owners[record.id] = record.owner
+        task.add_done_callback(lambda done: self._ended(record.id, done))
 
     def _ended(self, id: str, task: asyncio.Task[None]) -> None:
         if self._tasks.get(id) is task:
             del self._tasks[id]
+            self._owners.pop(id, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("push ended", exc_info=error)
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from gateway.account.account import Account
 from gateway.account.index import Index
@@ -20,12 +21,13 @@ from gateway.account.sort_orders import SortOrders
 from gateway.account.uploads import Uploads
 from gateway.auth.caller import Caller
 from gateway.jmap.capability import BLOB, MAIL, blob_account_capability, mail_account_capability
+from gateway.jmap.errors import MethodError
 from gateway.jmap.limits import Limits
 from gateway.jmap.objects.email import EMAIL
 from gateway.server.offers import LOOK_S, Offers
 from gateway.server.sieve import advertise
 from gateway.server.upstreams import Provider, own_addresses
-from gateway.store.api import RecordStore
+from gateway.store.api import Lease, Mirror, RecordStore
 from gateway.sync.imap_backend import ImapBackend
 from gateway.sync.link import Meter
 from gateway.sync.scope import PERSONAL, Scope
@@ -36,6 +38,20 @@ DEFAULT_LIMITS = Limits()
 IDLE_S = 1800.0  # without a request: longer than a mail client waits between two looks
 RELEASE_S = 60.0  # without a request: the index's own connections come back in a millisecond
 LOOK_ROUND_S = 30.0
+
+
+class Owned(Protocol):
+    """Which accounts this process owns, where it is not the only one."""
+
+    mirror: Mirror | None  # where each of them is mirrored
+
+    def is_ours(self, account_id: str) -> bool: ...
+
+    def lease(self, account_id: str) -> Lease | None:
+        """Return by what an account is owned; None where there are no leases. Raise `MethodError`."""
+
+    def lose(self, account_id: str) -> None:
+        """Close an account as one that is lost."""
 
 
 @dataclass(slots=True)
@@ -62,6 +78,7 @@ class Directory:
     `attach` adds to an account that was opened what is not of IMAP, `detach` ends it. `refused` is called with an
     account id when its credentials were refused upstream, `brought` with a caller whose credentials are new here. An
     account for which `is_needed` is not closed.
+    An account that this process does not own (`owned`) is not opened.
     `regrouped` is called with a login's account id and all its accounts when some of others have come or gone.
     """
 
@@ -85,6 +102,7 @@ class Directory:
         self._directory = data_dir / "accounts"
         self._providers, self._uploads, self._meter = providers, uploads, meter
         self._refused, self._brought, self._is_needed = refused, brought, is_needed
+        self.owned: Owned | None = None  # set before anything comes in; None: there is no other process
         self._attach, self._detach, self._regrouped = attach, detach, regrouped
         self._sort_orders, self._records, self._limits = sort_orders, records, limits
         self._entries: dict[str, _Entry] = {}
@@ -93,6 +111,8 @@ class Directory:
         """Return the accounts of a caller by id, open."""
         entry = self._entries.get(caller.account_id)
         if entry is None:
+            if self.owned is not None and not self.owned.is_ours(caller.account_id):
+                raise MethodError("serverUnavailable", "another node serves the account")
             entry = _Entry(caller, time.monotonic())
             entry.opening = asyncio.create_task(self._open(caller, entry))
             self._entries[caller.account_id] = entry
@@ -146,6 +166,12 @@ class Directory:
                     for account in entry.accounts.values():
                         account.release()
 
+    async def close(self, account_id: str) -> None:
+        """Close the accounts that go with this one, if they are open."""
+        entry = self._entries.pop(account_id, None)
+        if entry is not None:
+            await self._close(entry)
+
     async def aclose(self) -> None:
         """Close every account."""
         entries, self._entries = list(self._entries.values()), {}
@@ -172,6 +198,11 @@ class Directory:
         )
         return own
 
+    def _lost(self, account_id: str) -> None:
+        """An account cannot keep its mirror: close it; whoever wants it opens it anew."""
+        if self.owned is not None:
+            self.owned.lose(account_id)
+
     async def _drop_index(self, account_id: str) -> None:
         await asyncio.to_thread(Index(self._directory / f"{account_id}.db").drop)
 
@@ -179,6 +210,8 @@ class Directory:
         """Open an account of a caller: its own, or with another scope one of others that it may see."""
         caller = entry.caller
         provider = self._providers[caller.upstream]
+        # An account of others has no lease of its own, and so no mirror: another node builds its index again.
+        lease = self.owned.lease(id) if self.owned is not None and scope.is_personal else None
         account = Account(
             id=id,
             name=caller.login if scope.is_personal else scope.name,
@@ -202,6 +235,9 @@ class Directory:
             records=self._records,
             own_addresses=own_addresses(provider.config, caller.login) if scope.is_personal else None,
             make_scripts=self._scripts_maker(provider, entry) if scope.is_personal else None,
+            mirror=self.owned.mirror if lease is not None and self.owned is not None else None,
+            lease=lease,
+            lost=lambda: self._lost(id),
         )
         await account.open()
         return account

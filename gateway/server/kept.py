@@ -47,6 +47,11 @@ class KeptLogins:
             self._kept.setdefault(account_id)
             self._reasons.setdefault(account_id, set()).add(reason)
 
+    def unload(self, account_id: str) -> None:
+        """Forget what is kept of an account: another process may change it."""
+        self._kept.pop(account_id, None)
+        self._reasons.pop(account_id, None)
+
     async def sweep(self) -> None:
         """Let go of what is kept for no reason any more: a crash came between. After every `load`."""
         for account_id in await self._store.sealed_accounts(FIELD):

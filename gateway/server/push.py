@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,7 +25,7 @@ from gateway.server.directory import Directory
 from gateway.server.kept import KeptLogins, open_vault
 from gateway.server.refusals import Refusals
 from gateway.server.upstreams import Provider, upstream_login
-from gateway.store.sqlite import SqliteStore
+from gateway.store.api import UserStore
 from gateway.upstream.imap import OAuthCredentials
 from gateway.web.streams import Streams
 
@@ -42,7 +42,7 @@ class Push:
     def __init__(
         self,
         config: Config,
-        store: SqliteStore,
+        store: UserStore,
         upstreams: Mapping[str, Provider],
         authenticator: Authenticator,
         kept: KeptLogins,
@@ -53,6 +53,7 @@ class Push:
         metrics: Metrics,
     ) -> None:
         self._store, self._authenticator, self.kept = store, authenticator, kept
+        self.tell_revoked: Callable[[str], Awaitable[None]] | None = None  # tells other nodes
         self._is_master = {name: provider.config.auth == "master" for name, provider in upstreams.items()}
         self._tasks: set[asyncio.Task[None]] = set()
         self.vapid, self.tickets = vapid, tickets
@@ -77,10 +78,19 @@ class Push:
         metrics.gauge("streams_open", "Event streams and WebSockets that are open", self.streams.count)
         metrics.gauge("push_subscriptions", "Push subscriptions", self.courier.count)
 
-    async def start(self) -> None:
-        """Go on with the subscriptions that the store holds."""
-        self.kept.load({record.owner for record in await self._store.subscriptions()})
-        await self.courier.start()
+    async def owners(self) -> set[str]:
+        """Return the accounts that have subscriptions."""
+        return {record.owner for record in await self._store.subscriptions()}
+
+    async def begin(self, account_id: str) -> None:
+        """Go on with the subscriptions of one account."""
+        if await self.courier.begin(account_id):
+            self.kept.load([account_id])
+
+    async def end(self, account_id: str) -> None:
+        """Leave one account to another node."""
+        self.bus.end(account_id)
+        await self.courier.end(account_id)
 
     async def aclose(self) -> None:
         await self.courier.aclose()
@@ -119,9 +129,15 @@ class Push:
         self.streams.end(caller.account_id)
         if isinstance(caller.credentials, OAuthCredentials):
             return  # an access token is short-lived; its client brings the next one
-        if self.tickets is not None:
-            self.tickets.revoke(caller.account_id)
+        self.revoke_ticket(caller.account_id)
+        if self.tell_revoked is not None:
+            await self.tell_revoked(caller.account_id)
         await self.subscriptions.end_all(caller.account_id)
+
+    def revoke_ticket(self, account_id: str) -> None:
+        """Take no ticket of this account that was given out before."""
+        if self.tickets is not None:
+            self.tickets.revoke(account_id)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -137,7 +153,7 @@ class Push:
 @asynccontextmanager
 async def pushing(
     config: Config,
-    store: SqliteStore,
+    store: UserStore,
     upstreams: Mapping[str, Provider],
     authenticator: Authenticator,
     metrics: Metrics,

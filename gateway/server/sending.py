@@ -25,7 +25,7 @@ from gateway.outbox import Desk, Outbox, Receipts, Spool
 from gateway.server.directory import Directory
 from gateway.server.kept import KeptLogins
 from gateway.server.upstreams import smtp_server
-from gateway.store.sqlite import SqliteStore
+from gateway.store.api import UserStore
 from gateway.upstream.sasl import OAuthCredentials
 from gateway.upstream.smtp import Ehlo, SmtpError, SmtpServer
 
@@ -61,7 +61,7 @@ class SentLogins:
 class Sending:
     """One for the gateway. `directory` is set before anything comes in; `start()` goes on where it was left."""
 
-    def __init__(self, config: Config, store: SqliteStore, kept: KeptLogins, metrics: Metrics) -> None:
+    def __init__(self, config: Config, store: UserStore, kept: KeptLogins, metrics: Metrics) -> None:
         self._store, self._kept = store, kept
         found = {name: smtp_server(upstream) for name, upstream in config.upstreams.items()}
         self.servers: dict[str, SmtpServer] = {name: server for name, server in found.items() if server is not None}
@@ -90,7 +90,6 @@ class Sending:
         self._logins.directory = directory
 
     async def start(self) -> None:
-        self._kept.load(await self._store.record_accounts(JOBS), "outbox")
         for name, server in self.servers.items():
             known = (await self._store.records(_key(name), "ehlo")).by_id.get("ehlo")
             if known is not None:
@@ -98,6 +97,15 @@ class Sending:
                 self._looked[name].set()
             self._run(self._learn(name, server))
         await self.outbox.start()
+
+    async def owners(self) -> set[str]:
+        """Return the accounts that have mail that waits."""
+        return set(await self._store.record_accounts(JOBS))
+
+    async def begin(self, account_id: str) -> None:
+        """Go on with the mail of one account."""
+        if await self.outbox.begin(account_id):
+            self._kept.load([account_id], "outbox")
 
     async def aclose(self) -> None:
         for task in self._tasks:

@@ -26,10 +26,14 @@ from gateway.metrics import Metrics
 from gateway.secret import Secret
 from gateway.server.directory import Directory
 from gateway.server.meter import SyncMeter
+from gateway.server.nodes import Others, Seat
 from gateway.server.push import Push, pushing
 from gateway.server.sending import Sending
+from gateway.server.stores import stores
 from gateway.server.upstreams import Provider, providers, upstream_login
-from gateway.store.sqlite import SqliteStore
+from gateway.server.work import AccountWork
+from gateway.server.workers import take_seat
+from gateway.store.api import UserStore
 from gateway.store.uploads import Uploads
 from gateway.sync import parsing
 from gateway.upstream.imap import Credentials
@@ -48,33 +52,43 @@ WARM_UP_S = 5.0  # after the start: the process that parses for first indexings 
 GC_THRESHOLDS = (50_000, 20, 50)
 
 
-async def serve(config: Config) -> None:
-    """Run the gateway until SIGTERM or SIGINT. Raise `OSError` or `ValueError` where it cannot start."""
+async def serve(config: Config, worker: int | None = None) -> None:
+    """Run the gateway until SIGTERM or SIGINT. Raise `OSError` or `ValueError` where it cannot start.
+
+    `worker`: as one of several processes, by the descriptor of the socket to the parent of them.
+    """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopping.set)
-    for warning in config.warnings:
-        log.warning("configuration", extra={"warning": warning})
-    async with running(config) as (host, port):
+    seat = None
+    if worker is not None:
+        config, seat = await take_seat(worker, config, stopping)
+    if seat is None or seat.index == 0:
+        for warning in config.warnings:
+            log.warning("configuration", extra={"warning": warning})
+    async with running(config, seat) as (host, port):
+        if seat is not None:
+            seat.ready()
         log.info("listening", extra={"host": host, "port": port, "public_url": config.http.public_url})
         await stopping.wait()
         log.info("stopping")
 
 
 @asynccontextmanager
-async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
+async def running(config: Config, seat: Seat | None = None) -> AsyncIterator[tuple[str, int]]:
     """Start everything; yield the address of the public listener; stop everything, last things first."""
     gc.set_threshold(*GC_THRESHOLDS)
     metrics = Metrics()
     upstreams = providers(config, metrics)
-    store = await SqliteStore.open(config.store.data_dir)
-    try:
+    async with stores(config, is_shared=seat is not None) as opened:
+        store = opened.user
         uploads = Uploads(
             store,
             config.store.data_dir / "uploads",
             lifetime_s=config.limits.upload_lifetime_h * 3600,
             quota_octets=config.limits.upload_quota,
+            incoming=f"incoming-{seat.index}" if seat is not None else "incoming",
         )
         async with AsyncExitStack() as stack:
             http = await stack.enter_async_context(aiohttp.ClientSession())
@@ -101,6 +115,11 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
                 attach=sending.attach,
                 detach=sending.detach,
             )
+            work = AccountWork(directory, push, sending, authenticator)
+            others: Others | None = None
+            if seat is not None or opened.shared is not None:
+                others = Others(config, metrics, work, await store.key("nodes"), seat=seat, shared=opened.shared)
+                directory.owned = others
             metrics.gauge("accounts_open", "Accounts that are open", lambda: len(directory.accounts()))
             metrics.gauge("index_octets", "Size of the open indexes", lambda: _index_octets(directory.accounts()))
             site = _site(config, metrics, authenticator, directory, push)
@@ -108,7 +127,14 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
             if config.http.tls_cert is not None and config.http.tls_key is not None:
                 tls = tls_context(config.http.tls_cert, config.http.tls_key)
             reasons: list[str] = ["starting"]
-            public = Listener(make_app(site), config.http.listen.host, config.http.listen.port, tls)
+            public = Listener(
+                make_app(site),
+                config.http.listen.host,
+                config.http.listen.port,
+                tls,
+                drain_s=config.http.drain_s,
+                shares_port=seat is not None,
+            )
             admin = Listener(
                 make_admin_app(metrics, lambda: reasons), config.admin.listen.host, config.admin.listen.port
             )
@@ -121,19 +147,28 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
             try:
                 for engine in engines:
                     engine.start()
-                await push.start()
                 await sending.start()
-                await push.kept.sweep()
+                if others is not None:
+                    await others.start(site)
+                else:
+                    await work.begin_all(lambda _account_id: True)
+                    await push.kept.sweep()
                 await admin.start()
                 address = await public.start()
                 reasons.clear()
                 yield address
             finally:
                 reasons.append("stopping")
+                site.is_leaving = True
+                await asyncio.sleep(config.http.linger_s)
                 for chore in chores:
                     chore.cancel()
                 await asyncio.gather(*chores, return_exceptions=True)
-                await public.stop()
+                if others is not None:
+                    await asyncio.gather(public.stop(), others.drain())
+                    await others.aclose()
+                else:
+                    await public.stop()
                 await push.aclose()
                 await sending.aclose()
                 await authenticator.aclose()
@@ -141,15 +176,13 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
                 for engine in engines:
                     await engine.aclose()
                 await admin.stop()
-    finally:
-        parsing.stop()
-        await store.close()
+                parsing.stop()
 
 
 async def _authenticator(
     config: Config,
     upstreams: Mapping[str, Provider],
-    store: SqliteStore,
+    store: UserStore,
     metrics: Metrics,
     http: aiohttp.ClientSession,
 ) -> Authenticator:

@@ -2,7 +2,7 @@
 
 Rule 1: one thread owns the connection; every call is one transaction in it, durable (synchronous=FULL) when it returns.
 Rule 2: the schema only grows: `MIGRATIONS` is appended to, never edited; `user_version` counts how many have run.
-Rule 3: one process at a time: a lock on the data directory, held until close.
+Rule 3: one process at a time: a lock on the data directory, held until close; or several that share it on purpose.
 """
 
 from __future__ import annotations
@@ -76,12 +76,15 @@ class SqliteStore:
         self._connection, self._thread, self._lock = connection, thread, lock
 
     @classmethod
-    async def open(cls, data_dir: Path) -> SqliteStore:
-        """Open or make the store in this directory, or raise `StoreError`."""
+    async def open(cls, data_dir: Path, *, is_shared: bool = False) -> SqliteStore:
+        """Open or make the store in this directory, or raise `StoreError`.
+
+        `is_shared`: other processes that say so too may have it open. One has made it before.
+        """
         thread = ThreadPoolExecutor(1, thread_name_prefix=FILE)
         loop = asyncio.get_running_loop()
         try:
-            connection, lock = await loop.run_in_executor(thread, _open, data_dir)
+            connection, lock = await loop.run_in_executor(thread, _open, data_dir, is_shared)
         except BaseException:
             thread.shutdown(wait=False)
             raise
@@ -228,12 +231,12 @@ def _push_record(row: tuple[Any, ...]) -> PushRecord:
     return PushRecord(**values)
 
 
-def _open(data_dir: Path) -> tuple[sqlite3.Connection, int]:
+def _open(data_dir: Path, is_shared: bool) -> tuple[sqlite3.Connection, int]:
     lock = -1
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(data_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         # Made here so that nobody else may read it: SQLite would follow the umask.
         os.close(os.open(data_dir / FILE, os.O_RDWR | os.O_CREAT, 0o600))
         connection = sqlite3.connect(data_dir / FILE, timeout=BUSY_TIMEOUT_S)

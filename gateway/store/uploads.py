@@ -4,14 +4,15 @@ Rule 1: an account reads what it has uploaded itself; that another has uploaded 
 Rule 2: a blob is acknowledged when its octets, their name and the record are on disk.
 Rule 3: a blob lives `lifetime_s` after its last upload. Only when its account is over quota the oldest go earlier, and
         the one just uploaded never does.
-Rule 4: giving a file its name and taking it away happen one after another (`_names`): a blob uploaded anew while its
-        old claim expires is not lost.
+Rule 4: giving a file its name and taking it away happen one after another (`_naming`), in all processes that share the
+        directory: a blob uploaded anew while its old claim expires is not lost.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -25,6 +26,7 @@ from gateway.store.api import UploadRecord, UploadStore
 WRITE_OCTETS = 1 << 20  # collected before a thread hashes and writes them: fewer hops between threads
 READ_OCTETS = 1 << 18
 SWEEP_RECORDS = 1000  # expired records taken away in one step
+LOCK = "lock"
 DEFAULT_TYPE = "application/octet-stream"
 MIN_LIFETIME_S = 3600  # RFC 8620 section 6
 
@@ -64,14 +66,16 @@ class Uploads:
         *,
         quota_octets: int = 1_000_000_000,
         lifetime_s: int = 24 * 3600,
+        incoming: str = "incoming",
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """`incoming` names the directory for what is being received: each process that shares the rest has its own."""
         if lifetime_s < MIN_LIFETIME_S:
             raise ValueError("an upload must be kept for an hour at least (RFC 8620 section 6)")
         self._store, self._directory = store, directory
         self._quota_octets, self._lifetime_s, self._clock = quota_octets, lifetime_s, clock
         self._names = asyncio.Lock()
-        self._incoming = directory / "incoming"
+        self._incoming = directory / incoming
         self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
         for leftover in self._incoming.iterdir():  # of a process that was killed
             leftover.unlink(missing_ok=True)
@@ -100,7 +104,7 @@ class Uploads:
         """Take away what has expired; return how many claims that were."""
         count = 0
         while expired := await self._store.expired_uploads(int(self._clock()), SWEEP_RECORDS):
-            async with self._names:
+            async with self._naming():
                 for record in expired:
                     # Looked at again: it may have been uploaded anew since.
                     now = await self._store.upload(record.account_id, record.digest)
@@ -111,7 +115,7 @@ class Uploads:
 
     async def _claim(self, temporary: Path, record: UploadRecord) -> None:
         path = self._path(record.digest)
-        async with self._names:
+        async with self._naming():
             await asyncio.to_thread(_name, temporary, path)
             await self._store.put_upload(record)
             records = await self._store.uploads(record.account_id)
@@ -125,6 +129,15 @@ class Uploads:
                     over -= other.size_octets
             if oldest:
                 await self._drop(record.account_id, oldest)
+
+    @contextlib.asynccontextmanager
+    async def _naming(self) -> AsyncIterator[None]:
+        async with self._names:
+            lock = await asyncio.to_thread(_lock, self._directory / LOCK)
+            try:
+                yield
+            finally:
+                os.close(lock)
 
     async def _drop(self, account_id: str, digests: list[str]) -> None:
         unclaimed = await self._store.drop_uploads(account_id, digests)
@@ -175,6 +188,13 @@ def _name(temporary: Path, path: Path) -> None:
         _sync(path.parent.parent)
     os.rename(temporary, path)
     _sync(path.parent)
+
+
+def _lock(path: Path) -> int:
+    """Wait for the lock; closing the descriptor lets go of it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
 
 
 def _sync(directory: Path) -> None:

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from gateway.jmap.errors import RequestError
 
+READ = web.RequestKey("read", bytes)  # in a request: its body, where it was read already
 SILENCE_S = 60.0  # a client that has begun a body and sends nothing: a phone that lost its network
 
 
@@ -16,6 +17,12 @@ async def chunks(request: web.Request, too_large: RequestError, max_octets: int)
     """Yield the body as it comes; raise `too_large` once it passes `max_octets`."""
     if (request.content_length or 0) > max_octets:
         raise too_large
+    octets = request.get(READ)
+    if octets is not None:
+        if len(octets) > max_octets:
+            raise too_large
+        yield octets
+        return
     size_octets = 0
     while True:
         try:

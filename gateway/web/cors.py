@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
-from gateway.web.site import SITE
+from gateway.web.site import BEGUN, SITE
 
 METHODS = "GET, HEAD, POST, OPTIONS"
 REQUEST_HEADERS = "Authorization, Content-Type, Accept, Cache-Control, If-None-Match, If-Range, Last-Event-ID, Range"
@@ -18,7 +18,9 @@ MAX_AGE_S = "86400"  # browsers cut it to two hours or less
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Put the headers on a response that is about to begin."""
+    """Put the headers on a response that is about to begin; another node has put them on its own."""
+    if BEGUN in request:
+        return
     headers, origins = response.headers, request.app[SITE].cors_origins
     headers["X-Content-Type-Options"] = "nosniff"
     headers[hdrs.SERVER] = "jmap-gateway"  # aiohttp would name itself and its version

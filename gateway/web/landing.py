@@ -23,7 +23,7 @@ _POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; img-src data:; base-
 
 async def get_landing(request: web.Request) -> web.StreamResponse:
     site = request.app[SITE]
-    base = site.proxies.base(request) or site.public_url
+    base = site.base(request)
     text = _PAGE.substitute(session_url=html.escape(f"{base}/.well-known/jmap"), version=html.escape(__version__))
     headers = {"Content-Security-Policy": _POLICY, hdrs.CACHE_CONTROL: "no-cache", "Referrer-Policy": "no-referrer"}
     return web.Response(text=text, content_type="text/html", charset="utf-8", headers=headers)

@@ -17,6 +17,7 @@ from multidict import CIMultiDict
 from gateway.auth import AuthError, TooManyAttempts, UpstreamUnavailable
 from gateway.jmap.encode import encode
 from gateway.jmap.errors import MethodError, RequestError
+from gateway.web.hop import MOVED_HEADER, Moved
 
 RETRY_AFTER_S = 5  # where nobody says better
 CHALLENGES = ('Basic realm="JMAP", charset="UTF-8"', 'Bearer realm="JMAP"')  # RFC 7617, RFC 6750
@@ -65,6 +66,8 @@ def answer(error: Exception) -> web.Response:
         return problem(
             error.status, own.pop("detail"), kind=own.pop("type"), **{k: own[k] for k in own if k != "status"}
         )
+    if isinstance(error, Moved):
+        return problem(421, "Another node serves this account.", headers={MOVED_HEADER: "1"})
     if isinstance(error, NotFound):
         return problem(404, str(error) or _DETAILS[404])
     if isinstance(error, MethodError) and error.kind == "serverUnavailable":

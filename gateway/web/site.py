@@ -19,9 +19,12 @@ from gateway.jmap.request import Request
 from gateway.jmap.session import Urls, session_object
 from gateway.metrics import Metrics
 from gateway.push.bus import Bus
+from gateway.web.hop import Hop
+from gateway.web.owners import Serve
 from gateway.web.proxy import Proxies
 from gateway.web.streams import Streams
 
+MAX_TUNNELS = 1_000_000  # each account's are counted where they end
 MAX_BASES = 64  # host names that trusted proxies may bring; more are built anew each time
 
 
@@ -61,6 +64,9 @@ class Site:
     tickets: Tickets | None = None  # None: an event source takes the Authorization header only
     opened: Opened = _none_opened  # the accounts behind a ticket
     streams: Streams = field(default_factory=Streams)
+    tunnels: Streams = field(default_factory=lambda: Streams(MAX_TUNNELS))  # what stays open to other nodes
+    to_owner: Serve | None = None  # answers at the node that owns the account; None: there is one node
+    is_leaving: bool = False  # the gateway stops: a connection ends with its answer
     requests: ConcurrencyLimit = field(init=False)
     uploads: ConcurrencyLimit = field(init=False)
     _urls: dict[str, Urls] = field(init=False, default_factory=dict)
@@ -71,7 +77,17 @@ class Site:
 
     async def caller(self, request: web.Request) -> Caller:
         """Return the caller or raise an `AuthError`."""
-        return await self.authenticator.authenticate(request.headers, self.proxies.peer(request))
+        return await self.authenticator.authenticate(request.headers, self.peer(request))
+
+    def peer(self, request: web.Request) -> str:
+        """Return the address of the client, as far as it can be known."""
+        hop = request.get(HOP)
+        return hop.peer if hop is not None else self.proxies.peer(request)
+
+    def base(self, request: web.Request) -> str:
+        """Return the URL that the client knows the gateway by."""
+        hop = request.get(HOP)
+        return (hop.base if hop is not None else self.proxies.base(request)) or self.public_url
 
     async def account(self, request: web.Request, account_id: str) -> tuple[Caller, Account | None]:
         """Return the caller, and the account if it is one of the caller's."""
@@ -87,7 +103,7 @@ class Site:
         ticket: str | None = None,
     ) -> dict[str, Any]:
         """Return the Session object as this client must see it."""
-        base = self.proxies.base(request) or self.public_url
+        base = self.base(request)
         extra = {**(self.extra_capabilities or {}), WEBSOCKET: {"url": websocket_url(base), "supportsPush": True}}
         return session_object(
             caller.login, accounts.values(), self.limits, self.urls(base), extra, event_source_ticket=ticket
@@ -120,3 +136,5 @@ def websocket_url(base: str) -> str:
 
 
 SITE = web.AppKey("site", Site)
+HOP = web.RequestKey("hop", Hop)  # in a request that another node has passed on
+BEGUN = web.RequestKey("begun", web.StreamResponse)  # what another node answers

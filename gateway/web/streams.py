@@ -46,10 +46,10 @@ class Streams:
             if not ends and self._open.get(account_id) is ends:
                 del self._open[account_id]
 
-    def end(self, account_id: str) -> None:
-        """End those of one account: its login was refused."""
+    def end(self, account_id: str, reason: Reason = "refused") -> None:
+        """End those of one account: its login was refused, or another node serves it from now on ("stopping")."""
         for end in list(self._open.get(account_id, {}).values()):
-            end("refused")
+            end(reason)
 
     def end_all(self) -> None:
         """End every one, and let none begin."""

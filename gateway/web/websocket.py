@@ -44,7 +44,7 @@ THREAD_OCTETS = 250_000  # a Request this large takes milliseconds to parse: not
 # Read over the limit of a Request, so that a client hears which limit it was; what is larger ends the connection.
 SLACK_OCTETS = 1 << 20
 
-_CLOSE = {
+CLOSE = {
     "stopping": (WSCloseCode.GOING_AWAY, b"stopping"),
     "refused": (WSCloseCode.POLICY_VIOLATION, b"login refused"),
 }
@@ -52,8 +52,8 @@ _CLOSE = {
 
 async def get_websocket(request: web.Request) -> web.StreamResponse:
     site = request.app[SITE]
-    if refusal := _refusal(request, site):
-        return refusal
+    if refused := refusal(request, site):
+        return refused
     caller = await site.caller(request)
     socket = web.WebSocketResponse(
         protocols=(SUBPROTOCOL,),
@@ -68,7 +68,7 @@ async def get_websocket(request: web.Request) -> web.StreamResponse:
     return socket
 
 
-def _refusal(request: web.Request, site: Site) -> web.StreamResponse | None:
+def refusal(request: web.Request, site: Site) -> web.StreamResponse | None:
     """Return why this cannot become a JMAP WebSocket, or None."""
     if request.headers.get(hdrs.UPGRADE, "").strip().lower() != "websocket":
         return problem(426, "This URL speaks WebSocket (RFC 8887).", headers={hdrs.UPGRADE: "websocket"})
@@ -91,6 +91,7 @@ class _Connection:
         self._writing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._pusher: asyncio.Task[None] | None = None
+        self._is_ending = False  # no more requests are begun
 
     async def run(self) -> None:
         """Read messages until the connection ends."""
@@ -113,9 +114,16 @@ class _Connection:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def end(self, reason: Reason) -> None:
-        """Close the connection, saying why."""
-        code, text = _CLOSE[reason]
-        self._start(self._close(code, text))
+        """Close the connection, saying why. Requests under way are answered first where the gateway stops."""
+        code, text = CLOSE[reason]
+        under_way = set(self._tasks) if reason == "stopping" else set()
+        self._start(self._close_after(under_way, code, text))
+
+    async def _close_after(self, under_way: set[asyncio.Task[None]], code: int, text: bytes) -> None:
+        self._is_ending = True
+        if under_way:
+            await asyncio.wait(under_way)
+        await self._close(code, text)
 
     async def _close(self, code: int, text: bytes) -> None:
         with contextlib.suppress(ConnectionError):
@@ -143,6 +151,8 @@ class _Connection:
         """Run a request beside the others, if the login has a slot for it."""
         with contextlib.ExitStack() as slot:
             try:
+                if self._is_ending:
+                    raise RequestError("about:blank", "The connection is being closed.", status=503)
                 slot.enter_context(self._site.requests.slot(self._caller.account_id))
             except RequestError as error:
                 await self._send(encode(error_object(error, message.id)))

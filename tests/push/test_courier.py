@@ -77,7 +77,8 @@ class Place:
             gone=subscriptions.end,
             on_push=self.answers.append,
         )
-        await courier.start()
+        for owner in {record.owner for record in await self.store.subscriptions()}:
+            await courier.begin(owner)
         try:
             yield subscriptions
         finally:

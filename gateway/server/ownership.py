@@ -1,0 +1,318 @@
+"""Which accounts this node owns, when several nodes share a store: taken, kept, handed over, lost.
+
+Rule 1: nothing is done for an account that this node does not own. What it owns ends `MARGIN_S` before the others may
+        think it gone: a node that cannot say that it is there, or was stopped for a while, owns nothing.
+Rule 2: an account that is given up is closed first and released then; one that is lost is closed at once.
+Rule 3: accounts that have something to do without a client are owned by some node at all times: whoever sees one
+        without an owner takes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+import time
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gateway.jmap.errors import MethodError
+from gateway.metrics import Metrics
+from gateway.store.api import BEAT_S, NODE_LIFETIME_S, RENEW_S, Lease, LeaseStore, Node, StoreError
+
+MARGIN_S = 1.5  # of NODE_LIFETIME_S: for clocks that run unevenly, and for what is half-way when the time is over
+BEAT_AGAIN_S = 0.25  # after a beat that failed
+KNOWN_S = 1.0  # how long an owner is believed without asking; a wrong one answers 421
+MAX_KNOWN = 50_000
+SWEEP_S = 20.0  # between two looks at what is owned and not needed
+UNUSED_S = 60.0  # then it is given up
+DUTIES_S = 60.0  # between two looks for accounts without an owner; and at once when a node has gone
+AT_ONCE = 32  # accounts that are taken or handed over side by side
+
+log = logging.getLogger(__name__)
+
+
+class Work(Protocol):
+    """What is done for accounts on this node."""
+
+    async def begin(self, account_id: str) -> None:
+        """Go on with what the account does without a client: push subscriptions, mail that waits."""
+
+    def end_streams(self, account_id: str) -> None:
+        """Have its clients connect again."""
+
+    async def close(self, account_id: str, *, is_lost: bool) -> None:
+        """Stop everything, and close it; at once where another node may do the same work already."""
+
+    def is_needed(self, account_id: str) -> bool:
+        """Tell whether it is open, or has something to do without a client."""
+
+    async def with_duties(self) -> Collection[str]:
+        """Return all accounts, anywhere, that have something to do without a client."""
+
+
+@dataclass(slots=True)
+class _Owned:
+    lease: Lease
+    since: float
+    is_leaving: bool = False
+    under_way: int = 0
+    is_idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Ownership:
+    """The `web.owners.Owners` of a node of several. `start()` before the first request, then `drain()`, `aclose()`.
+
+    `gone` is called with the id of a node that was given up.
+    """
+
+    def __init__(
+        self, store: LeaseStore, url: str, work: Work, metrics: Metrics, gone: Callable[[str], None] = lambda _id: None
+    ) -> None:
+        self._store, self._url, self._work, self._metrics, self._gone = store, url, work, metrics, gone
+        self.node = self._new_node()
+        self._owned: dict[str, _Owned] = {}
+        self._closing: dict[str, asyncio.Task[None]] = {}
+        self._known: dict[str, tuple[Node, float]] = {}
+        self._others: Sequence[Node] = ()
+        self._until = 0.0  # what is owned ends then; by `time.monotonic`
+        self._is_draining = False
+        self._look = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._chores: list[asyncio.Task[None]] = []
+        metrics.gauge("accounts_owned", "Accounts that this node owns", lambda: len(self._owned))
+        metrics.gauge("nodes", "Nodes that this one sees, itself among them", lambda: len(self._others) + 1)
+
+    async def start(self) -> None:
+        """Join the others. Raise `StoreError`."""
+        began = time.monotonic()
+        await self._store.join(self.node)
+        self._until = began + NODE_LIFETIME_S - MARGIN_S
+        await self._see_others()
+        self._chores = [asyncio.create_task(work) for work in (self._beat(), self._renew(), self._sweep())]
+        self._chores.append(asyncio.create_task(self._find_duties()))
+
+    async def drain(self, seconds: float) -> None:
+        """Take nothing more; hand over what is owned, each account when its requests are done."""
+        self._is_draining = True
+        limit = asyncio.Semaphore(AT_ONCE)
+
+        async def hand_over(account_id: str) -> None:
+            async with limit:
+                await self.give_up(account_id, within_s=seconds)
+
+        await asyncio.gather(*map(hand_over, list(self._owned)), return_exceptions=True)
+
+    async def aclose(self) -> None:
+        """Leave the others."""
+        for task in (*self._chores, *self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._chores, *self._tasks, return_exceptions=True)
+        try:
+            await self._store.leave(self.node)
+        except StoreError as error:
+            log.warning("left without saying so", extra={"reason": str(error)})
+
+    # ------------------------------------------------------------ what the endpoints ask
+
+    def is_ours(self, account_id: str) -> bool:
+        owned = self._owned.get(account_id)
+        return owned is not None and not owned.is_leaving and time.monotonic() < self._until
+
+    async def owner(self, account_id: str) -> Node | None:
+        known = self._known.get(account_id)
+        if known is not None and known[1] > time.monotonic():
+            return known[0]
+        node = await self._store.owner(account_id)
+        return self._know(account_id, node) if node is not None and node != self.node else None
+
+    async def take(self, account_id: str) -> Node | None:
+        while (closing := self._closing.get(account_id)) is not None:
+            await asyncio.wait([closing])
+        if self._is_draining or time.monotonic() >= self._until:
+            return None
+        node = self.node
+        taken = await self._store.take(account_id, node)
+        if isinstance(taken, Node):
+            return self._know(account_id, taken)
+        if node != self.node or account_id in self._closing or time.monotonic() >= self._until:
+            return None  # it is void already; whoever asks looks again
+        if account_id not in self._owned:
+            self._known.pop(account_id, None)
+            self._owned[account_id] = _Owned(taken, time.monotonic())
+            self._run(self._work.begin(account_id))
+        return None
+
+    def forget(self, account_id: str) -> None:
+        self._known.pop(account_id, None)
+
+    def another(self) -> Node | None:
+        return random.choice(self._others) if self._is_draining and self._others else None
+
+    @contextmanager
+    def working(self, account_id: str) -> Iterator[None]:
+        owned = self._owned[account_id]
+        owned.under_way += 1
+        owned.is_idle.clear()
+        try:
+            yield
+        finally:
+            owned.under_way -= 1
+            if not owned.under_way:
+                owned.is_idle.set()
+
+    # ------------------------------------------------------------ giving up and losing
+
+    async def give_up(self, account_id: str, *, within_s: float) -> None:
+        """Hand an account over: no new requests, finish those under way, close, release."""
+        owned = self._owned.get(account_id)
+        if owned is None or owned.is_leaving:
+            return
+        owned.is_leaving = True
+        self._work.end_streams(account_id)
+        if owned.under_way:
+            try:
+                async with asyncio.timeout(within_s):
+                    await owned.is_idle.wait()
+            except TimeoutError:
+                log.warning("requests are cut off", extra={"account": account_id, "count": owned.under_way})
+        if self._owned.get(account_id) is owned:  # else it was lost meanwhile
+            await self._close(account_id, owned)
+
+    def lease(self, account_id: str) -> Lease:
+        """Return by what an account is owned. Raise `MethodError`."""
+        owned = self._owned.get(account_id)
+        if owned is None:
+            raise MethodError("serverUnavailable", "another node serves the account")
+        return owned.lease
+
+    def lose(self, account_id: str) -> None:
+        """Close at once an account that another node may own, or that cannot go on as it is."""
+        if account_id in self._owned:
+            self._metrics.leases_lost.inc()
+            log.warning("an account is not ours any more", extra={"account": account_id})
+            self._close(account_id, None)
+
+    def _close(self, account_id: str, owned: _Owned | None) -> asyncio.Task[None]:
+        """Close an account and, if `owned` is given, release it."""
+        del self._owned[account_id]
+        task = self._closing[account_id] = asyncio.create_task(self._closed(account_id, owned))
+        task.add_done_callback(lambda _done: self._closing.pop(account_id, None))
+        return task
+
+    async def _closed(self, account_id: str, owned: _Owned | None) -> None:
+        try:
+            self._work.end_streams(account_id)
+            await self._work.close(account_id, is_lost=owned is None)
+        except Exception:
+            log.exception("an account was not closed as it should be", extra={"account": account_id})
+        if owned is not None:
+            try:
+                await self._store.release(owned.lease)
+            except StoreError as error:  # it is free once this node has gone
+                log.warning("an account was not released", extra={"account": account_id, "reason": str(error)})
+
+    # ------------------------------------------------------------ chores
+
+    async def _beat(self) -> None:
+        wait_s = BEAT_S
+        while True:
+            await asyncio.sleep(wait_s)
+            began = time.monotonic()
+            try:
+                is_there = await self._store.beat(self.node)
+                if is_there:
+                    self._until = began + NODE_LIFETIME_S - MARGIN_S
+                else:
+                    log.warning("this node was given up; it begins anew")
+                    await self._begin_anew(began)
+                await self._see_others()
+                wait_s = BEAT_S
+            except StoreError as error:
+                wait_s = BEAT_AGAIN_S
+                if time.monotonic() >= self._until and self._owned:
+                    log.warning("the accounts are given up: nobody can be told", extra={"reason": str(error)})
+            if time.monotonic() >= self._until:
+                self._lose_all()
+
+    async def _begin_anew(self, began: float) -> None:
+        self._until = 0.0
+        self._lose_all()
+        self.node = self._new_node()
+        await self._store.join(self.node)
+        self._until = began + NODE_LIFETIME_S - MARGIN_S
+        self._look.set()
+
+    def _lose_all(self) -> None:
+        for account_id in list(self._owned):
+            self.lose(account_id)
+
+    async def _see_others(self) -> None:
+        others = [node for node in await self._store.nodes() if node.id != self.node.id]
+        gone = {node.id for node in self._others} - {node.id for node in others}
+        self._others = others
+        for id in gone:
+            self._known = {account_id: known for account_id, known in self._known.items() if known[0].id != id}
+            self._gone(id)
+            self._look.set()
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_S * random.uniform(0.7, 1.0))
+            try:
+                lost = await self._store.renew([owned.lease for owned in self._owned.values()])
+            except StoreError as error:
+                log.warning("leases are not renewed", extra={"reason": str(error)})
+                continue
+            for account_id in lost:
+                self.lose(account_id)
+
+    async def _sweep(self) -> None:
+        """Give up what is not needed here."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            old = time.monotonic() - UNUSED_S
+            for account_id, owned in list(self._owned.items()):
+                if owned.since < old and not owned.under_way and not self._work.is_needed(account_id):
+                    await self.give_up(account_id, within_s=0)
+
+    async def _find_duties(self) -> None:
+        """Take the accounts that have something to do and no owner."""
+        while True:
+            self._look.clear()
+            try:
+                wanted = [id for id in await self._work.with_duties() if id not in self._owned]
+                random.shuffle(wanted)  # the others do the same: each gets its part
+                for at in range(0, len(wanted), AT_ONCE):
+                    await asyncio.gather(*map(self.take, wanted[at : at + AT_ONCE]))
+            except StoreError as error:
+                log.warning("accounts without an owner are not looked for", extra={"reason": str(error)})
+            try:
+                async with asyncio.timeout(DUTIES_S * random.uniform(0.8, 1.2)):
+                    await self._look.wait()
+            except TimeoutError:
+                continue
+
+    # ------------------------------------------------------------
+
+    def _new_node(self) -> Node:
+        return Node(secrets.token_hex(8), self._url)
+
+    def _know(self, account_id: str, node: Node) -> Node:
+        if len(self._known) >= MAX_KNOWN:
+            self._known.clear()
+        self._known[account_id] = (node, time.monotonic() + KNOWN_S)
+        return node
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("an account's duties were not begun", exc_info=error)

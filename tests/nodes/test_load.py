@@ -1,0 +1,113 @@
+"""Nodes are killed, stopped and started, and Redis is restarted, while clients work: nothing is lost, doubled or told
+wrongly, and no account is away for longer than 12 s.
+
+`SOAK=1` makes it three nodes, 200 accounts and five minutes with a kill every 20 s; SOAK_ACCOUNTS and SOAK_S change that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+import pytest
+
+from tests.nodes.conftest import StartNode
+from tests.nodes.running import Node
+from tests.nodes.simulated import Balancer, Simulated, Told
+from tests.upstreams.redis import RedisServer
+from tests.upstreams.upstream import Upstream
+
+pytestmark = [pytest.mark.upstream, pytest.mark.slow]
+
+UNAVAILABLE_S = 12.0
+SOAK = os.environ.get("SOAK") == "1"
+ACCOUNTS = int(os.environ.get("SOAK_ACCOUNTS", "200")) if SOAK else 12
+SECONDS = float(os.environ.get("SOAK_S", "300")) if SOAK else 30.0
+NODES = 3
+KILL_EVERY_S = 20.0
+PAUSE_S = ACCOUNTS / 40  # some 40 requests a second in all: what two cores bear beside a mail server
+BEGIN_AT_ONCE = 8
+
+Trouble = Callable[[list[Node]], Awaitable[None]]
+
+
+async def under_load(nodes: list[Node], upstream: Upstream, trouble: Trouble) -> Told:
+    """Let clients work while there is trouble; return what they saw."""
+    told, balancer = Told(), Balancer(nodes)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+        clients = [Simulated(balancer, http, upstream.fresh_login(), upstream.password, told) for _ in range(ACCOUNTS)]
+        for at in range(0, len(clients), BEGIN_AT_ONCE):
+            await asyncio.gather(*(client.begin() for client in clients[at : at + BEGIN_AT_ONCE]))
+        until = time.monotonic() + SECONDS
+        troubling = asyncio.create_task(trouble(nodes))
+        await asyncio.gather(*(client.run(until, PAUSE_S) for client in clients))
+        troubling.cancel()
+        await asyncio.gather(troubling, return_exceptions=True)
+        for at in range(0, len(clients), BEGIN_AT_ONCE):
+            await asyncio.gather(*(client.check() for client in clients[at : at + BEGIN_AT_ONCE]))
+    print(f"\n{ACCOUNTS} accounts, {SECONDS:.0f} s: {told}")
+    return told
+
+
+@pytest.fixture
+def nodes(dovecot: Upstream, own_redis: RedisServer, start: StartNode) -> list[Node]:
+    started = []
+    for number in range(NODES):
+        started.append(start(dovecot, name=f"node{number}", redis_url=own_redis.url, more="logins_per_second = 200"))
+        started[-1].wait()
+    return started
+
+
+@pytest.mark.timeout(SECONDS + 300)
+async def test_nodes_are_killed(nodes: list[Node], dovecot: Upstream) -> None:
+    async def kill(nodes: list[Node]) -> None:
+        while True:
+            await asyncio.sleep(KILL_EVERY_S / (1 if SOAK else 2))
+            node = random.choice(nodes)
+            node.signal(signal.SIGKILL)
+            await asyncio.to_thread(node.process.wait)
+            await asyncio.sleep(2)
+            node.start()
+
+    told = await under_load(nodes, dovecot, kill)
+    assert told.faults == []
+    assert told.longest_gap_s < UNAVAILABLE_S + 2 * PAUSE_S, told
+
+
+@pytest.mark.timeout(SECONDS + 300)
+async def test_nodes_are_stopped_and_started(nodes: list[Node], dovecot: Upstream) -> None:
+    """SIGTERM, one node after another, as an upgrade does it."""
+
+    async def replace(nodes: list[Node]) -> None:
+        while True:
+            for node in nodes:
+                await asyncio.sleep(3)
+                await asyncio.to_thread(node.stop)
+                node.start()
+                await asyncio.to_thread(node.wait)
+
+    told = await under_load(nodes, dovecot, replace)
+    assert told.faults == []
+    assert not {what for what in told.failed if what.startswith("HTTP")}, told
+    assert told.longest_gap_s < UNAVAILABLE_S + 2 * PAUSE_S, told
+
+
+@pytest.mark.timeout(SECONDS + 300)
+async def test_redis_is_restarted(nodes: list[Node], dovecot: Upstream, own_redis: RedisServer) -> None:
+    """What a client is told meanwhile is that the server is not available: never a wrong delta, no change lost."""
+
+    async def restart(_nodes: list[Node]) -> None:
+        while True:
+            await asyncio.sleep(KILL_EVERY_S / 2)
+            await asyncio.to_thread(own_redis.kill, signal.SIGTERM)
+            await asyncio.sleep(1)
+            await asyncio.to_thread(own_redis.start)
+
+    told = await under_load(nodes, dovecot, restart)
+    assert told.faults == []
+    assert told.longest_gap_s < UNAVAILABLE_S + 2 * PAUSE_S, told
