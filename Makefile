@@ -15,7 +15,7 @@ PORT    ?= 8080
 PROCESSES ?= 3
 PYTEST := $(PYTHON) -m pytest -q -n $(PROCESSES) --dist worksteal
 PYTEST_ARGS ?=
-export PORT UPSTREAM UPSTREAM_LOGIN UPSTREAM_PASSWORD TLS CA_FILE CONFIG
+export PORT UPSTREAM SMTP SIEVE UPSTREAM_LOGIN UPSTREAM_PASSWORD TLS CA_FILE CONFIG
 
 .PHONY: help run test check static bench soak clean
 .SUFFIXES:
@@ -45,7 +45,7 @@ bench: $(VENV)/.has-test
 
 soak: $(VENV)/.has-test
 	$(PYTHON) -m tests.upstreams.debian
-	CUTS=all SOAK=1 $(PYTHON) -m pytest -q --timeout=7200 tests/sync $(PYTEST_ARGS)
+	CUTS=all SOAK=1 $(PYTHON) -m pytest -q --timeout=7200 tests/sync tests/server/test_sieve_cuts.py $(PYTEST_ARGS)
 
 $(VENV)/.has-demo: pyproject.toml tools/venv
 	tools/venv $(VENV) demo

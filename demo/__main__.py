@@ -2,6 +2,7 @@
 
 CONFIG=file              serve that configuration, as it is (a `gateway.toml` in this directory counts as named)
 UPSTREAM=imaps://host    front a real server; also imap://host (STARTTLS), with TLS=none unencrypted, CA_FILE=own.pem
+                         SMTP=submissions://host to send, SIEVE=sieve://host for filters and the vacation reply
                          UPSTREAM_LOGIN and UPSTREAM_PASSWORD, if set, let it print a complete curl line
 neither                  front a mail server in memory that holds a few dozen messages
 PORT=8080                where to listen
@@ -103,6 +104,8 @@ def front(stack: contextlib.ExitStack, address: str) -> None:
         admin_port=(admin_port := free_port()),
         data_dir=Path("var"),
         imap=address,
+        smtp=os.environ.get("SMTP") or None,
+        sieve=os.environ.get("SIEVE") or None,
         tls=os.environ.get("TLS") or "verify",
         ca_file=os.environ.get("CA_FILE") or None,
     )

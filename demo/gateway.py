@@ -23,6 +23,8 @@ def write_config(
     admin_port: int,
     data_dir: Path,
     imap: str,
+    smtp: str | None = None,
+    sieve: str | None = None,
     tls: str = "verify",
     ca_file: str | None = None,
 ) -> Path:
@@ -42,6 +44,8 @@ def write_config(
         "[upstreams.main]",
         'domains = ["*"]',
         f"imap = {quote(imap)}",
+        *([f"smtp = {quote(smtp)}"] if smtp else []),
+        *([f"sieve = {quote(sieve)}"] if sieve else []),
         f"tls = {quote(tls)}",
         *([f"ca_file = {quote(ca_file)}"] if ca_file else []),
     ]

@@ -340,3 +340,20 @@ def test_a_login_that_sends_as_no_address_is_warned_of(tmp_path: Path) -> None:
     config = tmp_path / "gateway.toml"
     config.write_text('[upstreams.main]\nimap = "imaps://a.example"\nsmtp = "submissions://a.example"\n')
     assert any("upstreams.main.address" in warning for warning in load(config, {}).warnings)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("sieve://mail.test", ("mail.test", 4190, "starttls")),
+        ("sieve://mail.test:2000", ("mail.test", 2000, "starttls")),
+        ("sieves://mail.test", ("mail.test", 4190, "tls")),
+    ],
+)
+def test_where_the_scripts_are(url: str, expected: tuple[str, int, str], tmp_path: Path) -> None:
+    """sieve:// means STARTTLS, sieves:// TLS from the start; both on ManageSieve's own port."""
+    path = tmp_path / "gateway.toml"
+    path.write_text(f'[upstreams.a]\nimap = "imaps://mail.test"\nsieve = "{url}"\n')
+    address = load(path, {}).upstreams["a"].sieve
+    assert address is not None
+    assert (address.host, address.port, address.security) == expected

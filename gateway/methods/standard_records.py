@@ -86,8 +86,17 @@ class RecordWrites:
         }
 
     async def update(self, updates: Sequence[Update[Record]]) -> Mapping[str, Arguments | SetError | None]:
-        await self.write({update.id: {**update.record, **update.changes} for update in updates})
-        return {}
+        records, answers = self.account.user_records, dict[str, Arguments | SetError | None]()
+        async with records.lock:  # another call may have changed other properties since these were looked at
+            now = (await records.look(self.data_type.name, [update.id for update in updates])).by_id
+            changed: dict[str, Record | None] = {}
+            for update in updates:
+                if update.id in now:
+                    changed[update.id] = {**now[update.id], **update.changes}
+                else:
+                    answers[update.id] = SetError("notFound")
+            await self.write(changed)
+        return answers
 
     async def destroy(self, records: Mapping[str, Record]) -> Mapping[str, SetError]:
         await self.write(dict.fromkeys(records))

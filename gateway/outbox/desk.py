@@ -33,6 +33,8 @@ from gateway.upstream.smtp import SmtpServer
 MAX_DELAY_S = 30 * 86_400
 TOKEN_DELAY_S = 600  # an access token is good for an hour, and may be old already
 MAX_RECIPIENTS = 1000  # of one message; RFC 5321 section 4.5.3.1.8 asks for 100
+MAX_WAITING = 500  # messages of one account; a person schedules some dozens
+MAX_WAITING_OCTETS = 1_000_000_000  # on the gateway's disk
 FIRST_WAIT_S = 25.0  # clients give up after 30 s and more: until then they hear what the server says
 
 log = logging.getLogger(__name__)
@@ -100,12 +102,10 @@ class Desk:
         try:
             if not is_due:
                 await self._outbox.logins.keep(self._account.id)
-            await self._account.user_records.write_all(
-                {SUBMISSIONS: {prepared.id: record}, JOBS: {prepared.id: job.record()}}
-            )
-        except OSError as error:
+            await self._take(prepared.id, job, {SUBMISSIONS: {prepared.id: record}})
+        except BaseException:
             await self.discard(prepared)
-            raise _unwritable(error) from error
+            raise
         if not is_due:
             self._outbox.schedule.put(key, job.next_s)
             return record
@@ -118,8 +118,25 @@ class Desk:
         now_s = time.time()
         # It is of no Email: should the file be lost, there is nothing to be fetched and sent in its place.
         job = Job.of(prepared, "", envelope, release_s=now_s, next_s=now_s)
-        await self._account.user_records.write(JOBS, {prepared.id: job.record()})
+        try:
+            await self._take(prepared.id, job, {})
+        except BaseException:
+            await self.discard(prepared)
+            raise
         await self._try_now(prepared)
+
+    async def _take(self, id: str, job: Job, writes: Mapping[str, Mapping[str, Record | None]]) -> None:
+        """Write a job down, with what belongs to it. Raise `overQuota` where too much waits already."""
+        records = self._account.user_records
+        try:
+            async with records.lock:
+                waiting = (await records.look(JOBS, None)).by_id.values()
+                octets = sum(one["size_octets"] for one in waiting)
+                if len(waiting) >= MAX_WAITING or octets + job.size_octets > MAX_WAITING_OCTETS:
+                    raise SetError("overQuota", "too much mail waits to be sent already")
+                await records.write_all({**writes, JOBS: {id: job.record()}})
+        except OSError as error:
+            raise _unwritable(error) from error
 
     async def _try_now(self, prepared: Prepared) -> None:
         """Wait for the first attempt, for a while. Raise the SetError of a refusal for good."""

@@ -32,6 +32,7 @@ from gateway.upstream.smtp import BadAddress, LoginRefused, Message, Reply, Smtp
 
 NO_LOGIN = "waiting until the sender logs in again"
 WRITE_AGAIN_S = 5.0  # a disk that is full may not be in a while
+ENDING_S = 0.1
 CLOSING_S = 10.0  # how long a stop waits for the replies to messages that are out
 
 log = logging.getLogger(__name__)
@@ -175,7 +176,9 @@ class Outbox:
         return attempt
 
     def _due(self, key: Key) -> None:
-        if key not in self.attempts:
+        if key in self.attempts:  # the last one is just ending
+            self.schedule.put(key, time.time() + ENDING_S)
+        else:
             self.attempt(key)
 
     # ------------------------------------------------------------ one attempt

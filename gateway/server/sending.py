@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 import orjson
@@ -93,8 +94,9 @@ class Sending:
         for name, server in self.servers.items():
             known = (await self._store.records(_key(name), "ehlo")).by_id.get("ehlo")
             if known is not None:
-                server.ehlo = _read(known)
+                server.ehlo, server.is_of_login = _read(known)
                 self._looked[name].set()
+            server.on_ehlo = partial(self._said, name, server)
             self._run(self._learn(name, server))
         await self.outbox.start()
 
@@ -121,8 +123,12 @@ class Sending:
         try:
             async with asyncio.timeout(FIRST_LOOK_S):
                 await self._looked[caller.upstream].wait()
+                if not server.is_of_login:
+                    await server.verify(caller.credentials)
         except TimeoutError:
-            return
+            pass
+        except SmtpError as error:  # what it says to anybody will do
+            log.info("no login for sending", extra={"upstream": caller.upstream, "reason": str(error)})
         await self._offer(account, server, caller)
 
     async def detach(self, account: Account) -> None:
@@ -152,7 +158,7 @@ class Sending:
         failures = 0
         while True:
             try:
-                ehlo = await server.learn()
+                await server.learn()
             except SmtpError as error:
                 if failures == 0:
                     log.warning("the server for sending cannot be used", extra={"upstream": name, "reason": str(error)})
@@ -160,12 +166,15 @@ class Sending:
                 failures += 1
             else:
                 failures, wait_s = 0, LOOK_S
-                await self._store.write_records(_key(name), {"ehlo": {"ehlo": _written(ehlo)}})
-                self._looked[name].set()
-                await self._tell(name, server)
             await asyncio.sleep(wait_s)
 
+    def _said(self, name: str, server: SmtpServer) -> None:
+        """The server says something new of itself."""
+        self._run(self._tell(name, server))
+
     async def _tell(self, name: str, server: SmtpServer) -> None:
+        await self._store.write_records(_key(name), {"ehlo": {"ehlo": _written(server)}})
+        self._looked[name].set()
         for account in self.directory.accounts():
             caller = self.directory.caller_of(account.id)
             if caller is not None and caller.upstream == name:
@@ -193,10 +202,12 @@ def _key(upstream: str) -> str:
     return f"upstream {upstream}"  # no account id has a space
 
 
-def _written(ehlo: Ehlo) -> bytes:
-    return orjson.dumps(dict(ehlo.extensions), option=orjson.OPT_SORT_KEYS)
+def _written(server: SmtpServer) -> bytes:
+    assert server.ehlo is not None
+    value = {"extensions": dict(server.ehlo.extensions), "is_of_login": server.is_of_login}
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
-def _read(octets: bytes) -> Ehlo:
-    found: Mapping[str, list[str]] = orjson.loads(octets)
-    return Ehlo({name: tuple(parameters) for name, parameters in found.items()})
+def _read(octets: bytes) -> tuple[Ehlo, bool]:
+    value = orjson.loads(octets)
+    return Ehlo({name: tuple(words) for name, words in value["extensions"].items()}), value["is_of_login"]

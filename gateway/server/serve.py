@@ -46,7 +46,7 @@ from gateway.web.site import Site
 log = logging.getLogger(__name__)
 
 SWEEP_UPLOADS_S = 300.0
-WARM_UP_S = 5.0  # after the start: the process that parses for first indexings must not slow the start itself
+WARM_UP_S = 30.0  # after the start: the process that parses for first indexings must not slow the start itself
 # The index of a large mailbox is read as a hundred thousand small values at a time: collecting garbage as often as
 # CPython does by default costs more than parsing.
 GC_THRESHOLDS = (50_000, 20, 50)

@@ -12,6 +12,7 @@ import pytest
 
 from demo.client import MAIL, Client
 from demo.gateway import refuse_taken_port, write_config
+from gateway.config import load
 
 
 def test_a_taken_port_is_refused_with_the_way_out() -> None:
@@ -41,6 +42,23 @@ def test_the_configuration_is_toml_whatever_is_in_it(tmp_path: Path) -> None:
         "tls": "verify",
         "ca_file": '/a "b"\\c.pem',
     }
+
+
+def test_sending_and_filters_are_configured_where_they_are_asked_for(tmp_path: Path) -> None:
+    """SMTP and SIEVE of `make run` end in the upstream's section, and nothing else does."""
+    path = tmp_path / "gateway.toml"
+    write_config(
+        path,
+        port=8080,
+        admin_port=8081,
+        data_dir=tmp_path,
+        imap="imaps://imap.example.com",
+        smtp="submissions://smtp.example.com",
+        sieve="sieve://imap.example.com",
+    )
+    upstream = load(path, {}).upstreams["main"]
+    assert (upstream.smtp and upstream.smtp.host) == "smtp.example.com"
+    assert (upstream.sieve and upstream.sieve.host) == "imap.example.com"
 
 
 @pytest.mark.parametrize(("show_password", "expected"), [(True, "demo:it's"), (False, "demo")])

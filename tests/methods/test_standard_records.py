@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -94,6 +95,16 @@ async def test_changes_come_in_steps(notes: Caller) -> None:
     told += step["created"]
     assert step["newState"] == made["newState"]
     assert sorted(told) == sorted(one["id"] for one in made["created"].values())
+
+
+async def test_two_updates_at_once_both_count(notes: Caller) -> None:
+    """Each changes its own property; one of a record that is gone by then fails."""
+    id = (await notes.set(create={"k": {"text": "a"}}))["created"]["k"]["id"]
+    await asyncio.gather(notes.set(update={id: {"text": "b"}}), notes.set(update={id: {"isPinned": True}}))
+    assert (await notes.get(ids=[id]))["list"] == [{"id": id, "text": "b", "isPinned": True}]
+    gone, late = await asyncio.gather(notes.set(destroy=[id]), notes.set(update={id: {"text": "c"}}))
+    assert gone["destroyed"] == [id]
+    assert late["updated"] is None or (await notes.get(ids=[id]))["notFound"] == [id]
 
 
 async def test_faults_are_named(notes: Caller) -> None:

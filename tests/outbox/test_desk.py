@@ -285,6 +285,20 @@ async def test_a_result_is_written_when_it_can_be(
     assert len(sink.to("end@there.example")) == 1
 
 
+@pytest.mark.parametrize(("bound", "value"), [("MAX_WAITING", 2), ("MAX_WAITING_OCTETS", 2 * len(MESSAGE))])
+async def test_there_is_an_end_to_what_waits(
+    world: World, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
+) -> None:
+    """By number and by size; what is taken back makes room."""
+    monkeypatch.setattr(f"gateway.outbox.desk.{bound}", value)
+    ids = [(await world.submit("waits@there.example", delay_s=60))[0] for _ in range(2)]
+    with pytest.raises(SetError, match="overQuota"):
+        await world.submit("waits@there.example", delay_s=60)
+    assert len(world.files()) == 2
+    await world.desk.cancel(ids[0])
+    await world.submit("waits@there.example", delay_s=60)
+
+
 async def test_many_go_side_by_side(world: World, sink: SmtpSink) -> None:
     """A slow server is not asked one at a time, and each goes once."""
     with sink.faulty(end={"wait_s": 0.5}):

@@ -1,51 +1,44 @@
-"""What `probe` says of real servers."""
+"""What `probe` says of the server for sending."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from gateway.config import load
 from gateway.secret import Secret
 from gateway.server.probe import probe
-from tests.upstreams.cyrus import set_quota
-from tests.upstreams.upstream import Upstream, expect_ok
+from tests.server.sending import by_dovecot
+from tests.upstreams.sink import SmtpSink
+from tests.upstreams.upstream import DOMAIN, Upstream
 
 pytestmark = pytest.mark.upstream
 
 
-async def said(upstream: Upstream, login: str) -> str:
+async def told(upstream: Upstream, path: Path, login: str, more: str = "") -> list[str]:
+    config = path / "gateway.toml"
+    config.write_text(
+        f'[upstreams.test]\nimap = "imap://{upstream.host}:{upstream.ports["imap"]}"\ntls = "none"\n{more}'
+    )
     lines: list[str] = []
-    environ = {
-        "JMAP_GATEWAY_UPSTREAMS__MAIN__IMAP": f"imap://{upstream.host}:{upstream.ports['imap']}",
-        "JMAP_GATEWAY_UPSTREAMS__MAIN__TLS": "none",
-    }
-    assert await probe(load(None, environ), login, Secret(upstream.password), lines.append) == 0
-    return "\n".join(lines)
+    assert await probe(load(config, {}), login, Secret(upstream.password), lines.append) == 0
+    assert upstream.password not in "\n".join(lines)
+    return lines
 
 
-async def test_quota_and_capabilities(cyrus: Upstream) -> None:
-    """Each limit with its use, in octets and counts, and what JMAP clients get of it."""
-    login = cyrus.fresh_login()
-    set_quota(cyrus, login, "STORAGE 64 MESSAGE 50")
-    text = await said(cyrus, login)
-    assert "Of 65536 octets (STORAGE) it uses 0." in text
-    assert "Of 50 count (MESSAGE) it uses 0." in text
-    assert "urn:ietf:params:jmap:quota" in text
+async def test_sending_is_tried_as_far_as_a_login(dovecot: Upstream, smtp_sink: SmtpSink, tmp_path: Path) -> None:
+    """It says what the server offers and whom the login may send as; nothing is sent."""
+    login, before = dovecot.fresh_login(), len(smtp_sink.kept())
+    lines = await told(dovecot, tmp_path, login, by_dovecot(dovecot) + f'aliases = ["*@{DOMAIN}"]\n')
+    assert any(line.startswith("Sending: logged in. The server offers: 8BITMIME") for line in lines)
+    assert f"{login} may send as {login}@{DOMAIN}, *@{DOMAIN}." in lines
+    assert len(smtp_sink.kept()) == before
 
 
-async def test_no_quota(dovecot_uidplus: Upstream) -> None:
-    """Without QUOTA it says what that costs, and promises no capability."""
-    text = await said(dovecot_uidplus, dovecot_uidplus.fresh_login())
-    assert "QUOTA: clients are not told how full the account is" in text
-    assert "jmap:quota" not in text
-
-
-async def test_who_shares(dovecot_shared: Upstream) -> None:
-    """Others' mailboxes are not counted as one's own, and who shares is named."""
-    owner, guest = dovecot_shared.fresh_login(), dovecot_shared.fresh_login()
-    with dovecot_shared.imap(owner) as connection:
-        expect_ok(connection.create("Team"))
-        expect_ok(connection.setacl("Team", guest, "lr"))
-    text = await said(dovecot_shared, guest)
-    assert "It has 6 mailboxes." in text
-    assert f"{owner}" in text.partition("Others share with it: ")[2].partition("\n")[0]
+async def test_what_keeps_from_sending_is_told(dovecot: Upstream, tmp_path: Path) -> None:
+    """No server, or none that answers: reading is probed all the same."""
+    login = dovecot.fresh_login()
+    assert "Nothing can be sent: no smtp is configured." in await told(dovecot, tmp_path, login)
+    lines = await told(dovecot, tmp_path, login, 'smtp = "submission://127.0.0.1:1"\naddress = "{user}@a.example"\n')
+    assert any(line.startswith("Nothing can be sent (connect): ") for line in lines)

@@ -1,39 +1,32 @@
 """`account.scripts.Scripts` over ManageSieve: the border where an upstream fault becomes a method error.
 
-Rule 1: every look reads all scripts, for only their octets tell that they have changed; they are few and small.
-Rule 2: looks and writes take turns, by borrowing the one connection; each runs to its end, whatever becomes of the
+Rule 1: looks and writes take turns, by borrowing the one connection; each runs to its end, whatever becomes of the
     request that asked for it.
-Rule 3: a write begins with a look, and is planned on what that found. If the connection breaks in the middle, it is
+Rule 2: a write begins with a look, and is planned on what that found. If the connection breaks in the middle, it is
     done once more in the same way: what has been done already is seen, and not done again.
-Rule 4: a look brings to order what it finds half done (`plan.heal`); where the server refuses that, what is there is
-    told as it is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 import unicodedata
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import replace
-from hashlib import sha256
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from gateway.account.account import Account
-from gateway.account.scripts import SCRIPT, SINGLETON, VACATION, SieveFacts, Switched
-from gateway.jmap.errors import MethodError, SetError
+from gateway.account.scripts import SCRIPT, SieveFacts, Switched
+from gateway.jmap.errors import SetError
 from gateway.sync.sieve import plan
-from gateway.sync.sieve.naming import Found, reconcile
-from gateway.sync.sieve.plan import Activate, CannotInclude, Put, Standing, Step
+from gateway.sync.sieve.plan import Activate, CannotInclude, Put
 from gateway.sync.sieve.refusal import as_method_error, invalid_sieve, refusal
+from gateway.sync.sieve.shelf import Shelf, digest_of, shown
 from gateway.upstream.managesieve import (
     Capabilities,
     CommandFailed,
     ConnectError,
     Connection,
-    Disconnected,
     Keeper,
     ManageSieveError,
     NameRefused,
@@ -42,14 +35,9 @@ from gateway.upstream.managesieve import (
 
 T = TypeVar("T")
 
-MAX_SCRIPTS = 1000  # servers allow a few dozen; more is no login's own
-MAX_OCTETS = 32 << 20  # of all scripts together: they are kept in memory while the account is open
-AT_ONCE = 20  # scripts asked for in one go
-READ_AT_ONCE_OCTETS = 64 << 10  # a hundredth of a second of reading Sieve; for more a thread is worth its price
 CLOSE_S = 10.0  # a write under way gets so long to end when the account is closed
 DEFAULT_NAME = "script"
 
-_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")  # no pattern, nothing to be quoted
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +59,7 @@ class SieveScripts:
         self._max_staleness_s = max_staleness_s
         self._told_facts, self._on_facts = facts, on_facts
         self._own_facts: SieveFacts | None = None
-        self._standing = Standing({}, None, frozenset())
-        self._refused_steps: Sequence[Step] = ()
-        self._looked_at_s: float | None = None
+        self._shelf = Shelf(account, keeper)
         self._running: set[asyncio.Task[Any]] = set()
 
     @property
@@ -86,71 +72,26 @@ class SieveScripts:
     async def refresh(self, *, now: bool = False) -> None:
         asked_at_s = time.monotonic()
         oldest_s = asked_at_s if now else asked_at_s - self._max_staleness_s
-        if self._looked_at_s is None or self._looked_at_s < oldest_s:
+        if self._shelf.looked_at_s is None or self._shelf.looked_at_s < oldest_s:
             await self._to_its_end(self._refresh(oldest_s))
 
     async def content(self, digest: str) -> bytes | None:
-        if (found := self._content(digest)) is None:
+        if (found := self._shelf.content(digest)) is None:
             await self.refresh()
-            found = self._content(digest)
+            found = self._shelf.content(digest)
         return found
-
-    def _content(self, digest: str) -> bytes | None:
-        return next((octets for octets in self._standing.scripts.values() if _digest(octets) == digest), None)
 
     async def _refresh(self, oldest_s: float) -> None:
         try:
             async with self._keeper.connection() as connection:
-                if self._looked_at_s is None or self._looked_at_s < oldest_s:  # while we waited
+                if self._shelf.looked_at_s is None or self._shelf.looked_at_s < oldest_s:  # while we waited
                     await self._look(connection)
         except ManageSieveError as error:
             raise as_method_error(error) from error
 
     async def _look(self, connection: Connection, renamed: Mapping[str, str] | None = None) -> None:
-        """Read everything, bring it to order, write it down."""
-        at_s = time.monotonic()
         self._learn(connection.capabilities)
-        listed = await connection.list_scripts()
-        if len(listed) > MAX_SCRIPTS:
-            raise MethodError("serverFail", "the Sieve server has more scripts of this login than can be read")
-        scripts: dict[str, bytes] = {}
-        for at in range(0, len(listed), AT_ONCE):
-            names = [one.name for one in listed[at : at + AT_ONCE]]
-            scripts.update(
-                zip(names, await asyncio.gather(*(_octets(connection, name) for name in names)), strict=True)
-            )
-            if sum(map(len, scripts.values())) > MAX_OCTETS:
-                raise MethodError("serverFail", "the scripts of this login are larger than can be read")
-        active = next((one.name for one in listed if one.is_active), None)
-        extensions, own = frozenset(connection.capabilities.extensions), self._account.own_addresses
-        addresses = tuple(address for address in own.addresses if _ADDRESS.fullmatch(address))
-        self._standing = Standing(scripts, active, extensions, addresses)
-        if sum(map(len, scripts.values())) > READ_AT_ONCE_OCTETS:
-            steps = await asyncio.to_thread(plan.heal, self._standing)
-        else:
-            steps = plan.heal(self._standing)
-        if steps and steps != self._refused_steps and not self._account.is_read_only:
-            try:
-                await self._carry_out(connection, steps)
-                log.info("sieve_healed", extra={"account": self._account.id, "steps": len(steps)})
-            except (CommandFailed, Unnameable) as error:
-                self._refused_steps = steps  # once is enough: a refusal costs the connection
-                log.warning("sieve_not_healed", extra={"account": self._account.id, "error": type(error).__name__})
-        await self._write_down(renamed)
-        self._looked_at_s = at_s
-
-    async def _write_down(self, renamed: Mapping[str, str] | None = None) -> None:
-        """Make the records tell what is known."""
-        standing = self._standing
-        ours = standing.ours
-        found = [
-            Found(_shown(name), _digest(content), name == standing.active, ours is not None and name == ours[0])
-            for name, content in standing.scripts.items()
-        ]
-        known = await self._account.user_records.look(SCRIPT, None)
-        writes = reconcile(known.by_id, found, renamed)
-        singleton = {SINGLETON: dict(standing.properties)}
-        await self._account.user_records.write_all({SCRIPT: writes, VACATION: singleton})
+        await self._shelf.look(connection, renamed)
 
     def _learn(self, capabilities: Capabilities) -> None:
         if (facts := facts_of(capabilities)) != self._own_facts:
@@ -173,7 +114,7 @@ class SieveScripts:
         chosen: list[str] = []
 
         async def put(connection: Connection) -> str:
-            scripts = self._standing.scripts
+            scripts = self._shelf.standing.scripts
             if not chosen:
                 chosen.append(_free_name(scripts) if wanted is None else wanted)
             elif scripts.get(chosen[0]) == content:
@@ -182,7 +123,7 @@ class SieveScripts:
                 raise await self._already_exists(chosen[0])
             before = set(scripts)
             await self._put(connection, chosen[0], content)
-            await self._look_again(connection)
+            await self._shelf.look_again(connection)
             return await self._id_of(chosen[0], content, before)
 
         return await self._write(put)
@@ -190,10 +131,10 @@ class SieveScripts:
     async def change(self, id: str, *, name: str | None = None, content: bytes | None = None) -> None:
         old_name = await self._name_of(id)
         new_name = old_name if name is None else unicodedata.normalize("NFC", name)
-        renamed = {_shown(new_name): id}
+        renamed = {shown(new_name): id}
 
         async def change(connection: Connection) -> None:
-            scripts = self._standing.scripts
+            scripts = self._shelf.standing.scripts
             if old_name not in scripts and new_name in scripts:  # it was renamed when the connection broke
                 old_content = scripts[new_name]
             elif old_name not in scripts:
@@ -207,12 +148,12 @@ class SieveScripts:
                 await self._put(connection, now_name, content)
             if new_name != now_name:
                 try:
-                    await self._rename(connection, now_name, new_name)
+                    await self._shelf.rename(connection, now_name, new_name)
                 except CommandFailed as error:
                     if content is not None:
                         await self._put(connection, now_name, old_content)
                     raise refusal(error if error.code else NameRefused(error.text)) from None
-            await self._look_again(connection, renamed)
+            await self._shelf.look_again(connection, renamed)
 
         await self._write(change, renamed)
 
@@ -220,14 +161,14 @@ class SieveScripts:
         name = await self._name_of(id)
 
         async def destroy(connection: Connection) -> None:
-            if name not in self._standing.scripts:
+            if name not in self._shelf.standing.scripts:
                 return
-            if name == self._standing.active:
+            if name == self._shelf.standing.active:
                 raise SetError("sieveIsActive")
-            if name == self._standing.included:
+            if name == self._shelf.standing.included:
                 raise SetError("sieveIsActive", "the SieveScript filters messages, included by the vacation's")
-            await connection.delete_script(name)
-            await self._look_again(connection)
+            await self._shelf.delete(connection, name)
+            await self._shelf.look_again(connection)
 
         await self._write(destroy)
 
@@ -236,53 +177,37 @@ class SieveScripts:
         was: list[str | None] = []
 
         async def switch(connection: Connection) -> Switched:
-            standing = self._standing
+            standing = self._shelf.standing
             was.append(await self._id_of(standing.active) if standing.active is not None else None)
             ours = standing.ours
             if ours is not None and name == ours[0]:
-                await self._carry_out(
+                await self._shelf.carry_out(
                     connection, plan.set_vacation(standing, {**ours[1].properties, "isEnabled": True})
                 )
             elif name != standing.active:
                 if name is not None and name not in standing.scripts:
                     raise SetError("notFound")
-                await self._carry_out(connection, plan.leave(standing, name) or (Activate(name),))
-            await self._look_again(connection)
+                await self._shelf.carry_out(connection, plan.leave(standing, name) or (Activate(name),))
+            await self._shelf.look_again(connection)
             return Switched(id, was[0] if was[0] != id else None)
 
         return await self._write(switch)
 
     async def set_vacation(self, properties: Mapping[str, Any]) -> None:
         async def write(connection: Connection) -> None:
-            await self._carry_out(connection, plan.set_vacation(self._standing, properties))
-            await self._look_again(connection)
+            await self._shelf.carry_out(connection, plan.set_vacation(self._shelf.standing, properties))
+            await self._shelf.look_again(connection)
 
         await self._write(write)
-
-    async def _carry_out(self, connection: Connection, steps: Sequence[Step]) -> None:
-        """Take steps, and know after each what it has made of the scripts."""
-        for step in steps:
-            standing = self._standing
-            if isinstance(step, Put):
-                if standing.scripts.get(step.name) != step.content:
-                    await connection.put_script(step.name, step.content)
-                self._standing = replace(standing, scripts={**standing.scripts, step.name: step.content})
-            else:
-                await connection.set_active(step.name)
-                self._standing = replace(standing, active=step.name)
 
     async def _put(self, connection: Connection, name: str, content: bytes) -> None:
         """Store a script of the user's. Raise SetError for what is wrong with it."""
         try:
-            await self._carry_out(connection, (Put(name, content),))
+            await self._shelf.carry_out(connection, (Put(name, content),))
         except CommandFailed as error:
             if error.code is None and not isinstance(error, NameRefused) and await self._is_valid(content):
                 raise refusal(NameRefused(error.text)) from None  # Cyrus says of no name that it is the name
             raise (refusal if isinstance(error, NameRefused) else invalid_sieve)(error) from None
-
-    async def _rename(self, connection: Connection, old_name: str, new_name: str) -> None:
-        await self._carry_out(connection, plan.before_rename(self._standing, old_name, new_name))
-        await connection.rename_script(old_name, new_name)
 
     async def _is_valid(self, content: bytes) -> bool:
         """Tell whether a script is good in itself; asked after it was refused, which costs the connection."""
@@ -292,18 +217,6 @@ class SieveScripts:
         except ManageSieveError:
             return False
         return True
-
-    async def _look_again(self, connection: Connection, renamed: Mapping[str, str] | None = None) -> None:
-        """See what has become of a write, which is done: if that cannot be seen, what we know of it is told."""
-        try:
-            try:
-                await self._look(connection, renamed)
-            except Disconnected:
-                await self._look(await self._keeper.renewed(), renamed)
-        except ManageSieveError as error:
-            log.info("sieve_not_seen", extra={"account": self._account.id, "error": type(error).__name__})
-            self._looked_at_s = None
-            await self._write_down(renamed)
 
     async def _write(self, work: Callable[[Connection], Awaitable[T]], renamed: Mapping[str, str] | None = None) -> T:
         return await self._to_its_end(self._twice(work, renamed))
@@ -328,7 +241,7 @@ class SieveScripts:
         except ManageSieveError as error:
             if not attempts:
                 raise as_method_error(error) from error
-            self._looked_at_s = None
+            self._shelf.looked_at_s = None
             told = "the connection to the Sieve server broke; whether this was done is not known"
             raise SetError("serverFail", told) from error
 
@@ -340,7 +253,7 @@ class SieveScripts:
             try:
                 return await work(connection)
             except CommandFailed as error:
-                self._looked_at_s = None
+                self._shelf.looked_at_s = None
                 raise refusal(error) from None
             except CannotInclude as error:
                 raise SetError("forbidden", str(error)) from None
@@ -352,21 +265,20 @@ class SieveScripts:
     async def _name_of(self, id: str) -> str:
         """Return the server's own name of a script. Raise `notFound`."""
         known = await self._account.user_records.look(SCRIPT, (id,))
-        shown = known.by_id[id]["name"] if id in known.by_id else None
-        name = next((name for name in self._standing.scripts if _shown(name) == shown), shown)
-        if name is None:
+        if id not in known.by_id:
             raise SetError("notFound")
-        return str(name)
+        told: str = known.by_id[id]["name"]
+        return next((name for name in self._shelf.standing.scripts if shown(name) == told), told)
 
     async def _id_of(self, name: str, content: bytes | None = None, before: set[str] | None = None) -> str:
         """Return the id of a script; one just made may have got another name, which only its octets tell."""
         by_name = {record["name"]: id for id, record in (await self._records()).items()}
-        if _shown(name) in by_name:
-            return by_name[_shown(name)]
-        digest = _digest(content or b"")
-        for other, octets in self._standing.scripts.items():
-            if other not in (before or set()) and _digest(octets) == digest and _shown(other) in by_name:
-                return by_name[_shown(other)]
+        if shown(name) in by_name:
+            return by_name[shown(name)]
+        digest = digest_of(content or b"")
+        for other, octets in self._shelf.standing.scripts.items():
+            if other not in (before or set()) and digest_of(octets) == digest and shown(other) in by_name:
+                return by_name[shown(other)]
         raise SetError("serverFail", "the script was stored and is gone again")
 
     async def _already_exists(self, name: str) -> SetError:
@@ -409,25 +321,8 @@ def facts_of(capabilities: Capabilities) -> SieveFacts:
     )
 
 
-async def _octets(connection: Connection, name: str) -> bytes:
-    """Return a script; empty if the server lists it and does not give it."""
-    try:
-        return await connection.get_script(name)
-    except (CommandFailed, Unnameable):
-        return b""
-
-
 def _free_name(scripts: Mapping[str, bytes]) -> str:
     number = 1
     while (name := DEFAULT_NAME if number == 1 else f"{DEFAULT_NAME} {number}") in scripts:
         number += 1
     return name
-
-
-def _shown(name: str) -> str:
-    """Return a server's name of a script as JSON can hold it."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _digest(content: bytes) -> str:
-    return sha256(content).hexdigest()

@@ -102,6 +102,8 @@ class Session:
             raise LoginRefused("login", "", reply)
         if reply.code != 235:
             raise SmtpError("login", "", reply)
+        # What is offered may differ now: Dovecot's DSN and SIZE are those of the server that it relays to.
+        await self._say_ehlo()
 
     async def submit(
         self, envelope: Envelope, message: Message, before_end: Callable[[dict[str, Reply]], Awaitable[None]]
@@ -196,7 +198,10 @@ class Session:
         return Reply(response.code, response.message)
 
     async def _say_ehlo(self) -> None:
-        address = self._client.get_transport_info("sockname")
+        try:
+            address = self._client.get_transport_info("sockname")
+        except SMTPException as error:
+            raise SmtpError("connect", _told(error)) from error
         name = "localhost"
         if isinstance(address, tuple):  # RFC 5321 section 4.1.3: who has no name gives the address
             name = f"[IPv6:{address[0]}]" if ":" in address[0] else f"[{address[0]}]"

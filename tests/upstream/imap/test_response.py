@@ -17,7 +17,6 @@ from gateway.upstream.imap.response import (
     is_fetch,
     parse_data,
     parse_fetch,
-    parse_internaldate,
     parse_list,
     parse_status,
     parse_status_items,
@@ -199,22 +198,8 @@ def test_vanished() -> None:
     assert parse_vanished(parse_data(b"* VANISHED 4")) == (False, [(4, 4)])
 
 
-@given(st.datetimes(), st.integers(-14 * 60, 14 * 60))
-def test_internaldate(moment: object, offset: int) -> None:
-    """Every instant in every zone."""
-    from datetime import UTC, datetime, timedelta, timezone
-
-    assert isinstance(moment, datetime)
-    if not 1000 <= moment.year <= 9000:
-        return
-    zoned = moment.replace(microsecond=0, tzinfo=timezone(timedelta(minutes=offset)))
-    month = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"][zoned.month - 1]
-    text = f"{zoned.day:2d}-{month}-{zoned.year} {zoned:%H:%M:%S} {zoned:%z}"
-    assert parse_internaldate(text.encode()) == int((zoned - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
-
-
 def test_caches_are_bounded() -> None:
-    """A server that makes up flags, sections and days fills no memory."""
+    """A server that makes up flags and sections fills no memory."""
     for number in range(response.MAX_CACHED + 10):
         parse_fetch(b"* 1 FETCH (UID 1 FLAGS (k%d) BODY[%d] {0}\r\n)" % (number, number))
     assert len(response._flag_lists) <= response.MAX_CACHED

@@ -196,6 +196,17 @@ async def test_a_reply_that_cannot_be_read_is_none(sink: SmtpSink) -> None:
         await submit(sink, fresh())
 
 
+@pytest.mark.parametrize("reply", ["250 " + "x" * 100_000, "250", "999 what", "abc def", "25"])
+async def test_replies_without_measure(sink: SmtpSink, reply: str) -> None:
+    """Too long, too short, of no class: the message does not go, or goes as a good reply has it; nothing hangs."""
+    to = fresh()
+    with sink.faulty(rcpt={"reply": reply}), pytest.raises(SmtpError) as raised:
+        await submit(sink, to)
+    assert raised.value.stage in ("rcpt", "data")
+    assert len(str(raised.value)) <= 500
+    assert sink.to(to) == []
+
+
 async def test_recipients_are_replied_to_one_by_one(sink: SmtpSink) -> None:
     good, bad, later = fresh(), fresh("reject"), fresh("defer")
     submitted = await submit(sink, good, bad, later)
