@@ -47,6 +47,13 @@ class UploadRecord(NamedTuple):
     expires_at_s: int
 
 
+class Fences(Protocol):
+    """What an owner's writes are fenced with."""
+
+    def token(self, account_id: str) -> int:
+        """Return the token of the lease that this node holds. Raise `LeaseLost`."""
+
+
 class KeyStore(Protocol):
     async def key(self, name: str) -> bytes:
         """Return 32 random octets that are drawn once for each name and kept."""
@@ -189,7 +196,9 @@ class RecordStore(Protocol):
         """Return the accounts that have a record of this type."""
 
 
-class UserStore(KeyStore, UploadStore, PushStore, SecretStore, SortOrderStore, RecordStore, Protocol):
+class UserStore(KeyStore, PushStore, SecretStore, SortOrderStore, RecordStore, Protocol):
+    """What both stores are. Uploads are apart: on disk with an `UploadStore`, or in Redis whole."""
+
     async def close(self) -> None:
         """Finish what is under way and let go."""
 

@@ -16,6 +16,11 @@ RANDOM_KEYS = f"{VERSION}:{{keys}}:random"  # hash: name -> 32 octets
 PUSH_OWNERS = f"{VERSION}:{{push}}:owners"  # hash: id of a push subscription -> account
 
 
+def sealed_accounts(field: str) -> str:
+    """Set: the accounts that may have something sealed in this field."""
+    return f"{VERSION}:{{sealed}}:accounts:{field}"
+
+
 def _of(account_id: str, name: str) -> str:
     return f"{VERSION}:{{{account_id}}}:{name}"
 
@@ -38,6 +43,11 @@ def push(account_id: str) -> str:
     return _of(account_id, "push")
 
 
+def push_positions(account_id: str) -> str:
+    """Hash: id of a push subscription -> how far it has been told."""
+    return _of(account_id, "push-positions")
+
+
 def sealed(account_id: str) -> str:
     """Hash: field -> what is sealed."""
     return _of(account_id, "sealed")
@@ -49,18 +59,28 @@ def sort_orders(account_id: str) -> str:
 
 
 def record_states(account_id: str) -> str:
-    """Hash: "seq", and of each type its state."""
+    """Hash: "seq", and of each type "seq mark"."""
     return _of(account_id, "record-states")
 
 
 def records(account_id: str, type: str) -> str:
-    """Hash: id -> record with its seqs."""
+    """Hash: id -> octets."""
     return _of(account_id, f"records:{type}")
 
 
 def record_journal(account_id: str, type: str) -> str:
-    """Hash: what is remembered of the type's past."""
+    """Hash: id -> "changed created first gone" of records and tombstones."""
     return _of(account_id, f"record-journal:{type}")
+
+
+def record_writes(account_id: str, type: str) -> str:
+    """Sorted set: "seq mark time" by seq."""
+    return _of(account_id, f"record-writes:{type}")
+
+
+def record_tombstones(account_id: str, type: str) -> str:
+    """Sorted set: id by the seq it was destroyed with."""
+    return _of(account_id, f"record-tombstones:{type}")
 
 
 def record_accounts(type: str) -> str:

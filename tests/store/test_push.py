@@ -1,4 +1,4 @@
-"""Push subscriptions in the embedded store."""
+"""Push subscriptions, in every store."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.store import PushRecord, SqliteStore
+from tests.store.conftest import Stores
 
 
 def record(id: str, owner: str = "a1") -> PushRecord:
@@ -21,23 +22,23 @@ def record(id: str, owner: str = "a1") -> PushRecord:
     )
 
 
-async def test_a_subscription_comes_back_as_it_was(tmp_path: Path) -> None:
+async def test_a_subscription_comes_back_as_it_was(stores: Stores) -> None:
     """Every field, after a restart too; of its owner, or all."""
     first, second = record("s1"), replace(record("s2", "a2"), types=("Email", "Mailbox"), is_verified=True)
-    store = await SqliteStore.open(tmp_path)
+    store = await stores.open()
     for one in (first, second, replace(record("s3"), types=())):
         await store.put_subscription(one)
     await store.close()
-    store = await SqliteStore.open(tmp_path)
+    store = await stores.open()
     assert await store.subscriptions("a2") == [second]
     assert [one.id for one in await store.subscriptions()] == ["s1", "s2", "s3"]
     assert {one.types for one in await store.subscriptions("a1")} == {None, ()}
     await store.close()
 
 
-async def test_how_far_it_was_told_is_kept(tmp_path: Path) -> None:
+async def test_how_far_it_was_told_is_kept(stores: Stores) -> None:
     """Of one that is still there; one that has gone does not come back by it."""
-    store = await SqliteStore.open(tmp_path)
+    store = await stores.open()
     await store.put_subscription(record("s1"))
     await store.put_position("s1", "here")
     await store.put_position("gone", "here")

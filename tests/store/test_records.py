@@ -1,34 +1,27 @@
-"""Records and their journal in the embedded store."""
+"""Records and their journal, in every store."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from gateway.store import SqliteStore, sqlite_records
-from gateway.store.api import RecordState
+from gateway.store.api import RecordState, UserStore
+from tests.store.conftest import Stores
 
 
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    opened = await SqliteStore.open(tmp_path / "data")
-    yield opened
-    await opened.close()
-
-
-async def put(store: SqliteStore, type: str = "Identity", **records: bytes | None) -> RecordState | None:
+async def put(store: UserStore, type: str = "Identity", **records: bytes | None) -> RecordState | None:
     return (await store.write_records("A1", {type: records})).get(type)
 
 
-async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
+async def test_what_was_written_is_there_after_a_restart(stores: Stores) -> None:
     """Records, their order and the state."""
-    store = await SqliteStore.open(tmp_path)
+    store = await stores.open()
     await put(store, b=b"1")
     state = await put(store, a=b"2")
     await store.close()
-    store = await SqliteStore.open(tmp_path)
+    store = await stores.open()
     found = await store.records("A1", "Identity")
     assert list(found.by_id.items()) == [("b", b"1"), ("a", b"2")]
     assert found.state == state
@@ -36,7 +29,7 @@ async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None
     await store.close()
 
 
-async def test_a_write_of_several_types_takes_one_seq(store: SqliteStore) -> None:
+async def test_a_write_of_several_types_takes_one_seq(store: UserStore) -> None:
     """And types, accounts and ids are kept apart."""
     new = await store.write_records("A1", {"Identity": {"x": b"1"}, "Quota": {"x": b"2"}})
     assert new["Identity"] == new["Quota"]
@@ -45,14 +38,14 @@ async def test_a_write_of_several_types_takes_one_seq(store: SqliteStore) -> Non
     assert await store.record_accounts("Quota") == ["A1"]
 
 
-async def test_what_changes_nothing_takes_no_seq(store: SqliteStore) -> None:
+async def test_what_changes_nothing_takes_no_seq(store: UserStore) -> None:
     """The same octets again, and a tombstone of what was never there."""
     first = await put(store, a=b"1")
     assert await put(store, a=b"1", b=None) is None
     assert (await store.records("A1", "Identity")).state == first
 
 
-async def test_the_history_tells_the_last_change_of_each(store: SqliteStore) -> None:
+async def test_the_history_tells_the_last_change_of_each(store: UserStore) -> None:
     await put(store, a=b"1", b=b"1")
     await put(store, a=b"2")
     await put(store, b=None)
@@ -62,7 +55,7 @@ async def test_the_history_tells_the_last_change_of_each(store: SqliteStore) -> 
     assert sorted(history.marks) == [0, 1, 2, 3]
 
 
-async def test_one_that_comes_again_is_created_again(store: SqliteStore) -> None:
+async def test_one_that_comes_again_is_created_again(store: UserStore) -> None:
     await put(store, a=b"1")
     await put(store, a=None)
     await put(store, a=b"1")
@@ -71,7 +64,7 @@ async def test_one_that_comes_again_is_created_again(store: SqliteStore) -> None
     assert [tuple(change) for change in history.changes] == [(3, "a", 3, 1, False)]
 
 
-async def test_the_state_before_the_first_write_stays_valid(store: SqliteStore) -> None:
+async def test_the_state_before_the_first_write_stays_valid(store: UserStore) -> None:
     """A client that looked when there was nothing is told what came."""
     before = (await store.records("A1", "Identity", (), with_history=True)).state
     await put(store, a=b"1")
@@ -90,7 +83,7 @@ async def test_a_lost_store_gives_other_states(tmp_path: Path) -> None:
     assert len(set(states)) == 4
 
 
-async def test_tombstones_are_bounded(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tombstones_are_bounded(store: UserStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The states that would need a forgotten one are forgotten with it; the newest state never is."""
     monkeypatch.setattr(sqlite_records, "MAX_TOMBSTONES", 2)
     for id in "abcd":
@@ -103,10 +96,10 @@ async def test_tombstones_are_bounded(store: SqliteStore, monkeypatch: pytest.Mo
     assert history.marks[newest.seq] == newest.mark
 
 
-async def test_old_writes_are_forgotten(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_old_writes_are_forgotten(store: UserStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A state is kept for 30 days after it was superseded, however old it was then."""
     clock = [1_000_000.0]
-    monkeypatch.setattr("gateway.store.sqlite.time.time", lambda: clock[0])
+    monkeypatch.setattr("time.time", lambda: clock[0])
     await put(store, a=b"1", b=b"1")
     clock[0] += 10
     await put(store, b=None)

