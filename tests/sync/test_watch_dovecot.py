@@ -16,8 +16,8 @@ from tests.upstreams.upstream import Upstream, expect_ok
 
 pytestmark = [pytest.mark.upstream]
 
-SOON_S = 3.0  # Dovecot gathers changes for half a second (a RENAME: one and a half) before it tells
-LOOKS_S = 12.0  # without NOTIFY: the interval between two looks, and some
+SOON_S = 15.0  # Dovecot gathers changes for half a second (a RENAME: one and a half) before it tells
+LOOKS_S = 45.0  # looks come every five seconds; when they take long, on a busy machine, less often
 MESSAGE = b"Subject: %d\r\nMessage-ID: <%d@example.com>\r\n\r\nx\r\n"
 
 

@@ -2,8 +2,9 @@ r"""Take messages out of a mailbox for good: \Deleted, then EXPUNGE of exactly t
 
 Rule 1: without UIDPLUS, EXPUNGE removes whatever is flagged \Deleted. So the flag is first taken off the messages that
 others have flagged, and put back afterwards; and EXPUNGE is sent only when nothing but ours is flagged.
-Rule 2: a message counts as gone when it was flagged and EXPUNGE said OK, or when it is not there. A connection that has
-not looked since it came passes over it and says OK all the same.
+Rule 2: a message counts as gone when VANISHED named it, or when it is not there. OK to EXPUNGE says nothing: what came
+since the connection last looked is passed over; and when another connection expunges in between, Dovecot 2.3 tells of
+the flag, says OK, and keeps the message.
 Rule 3: what is owed (flags to be put back) when the connection breaks is paid on the next one, or before another write.
 If the process ends in between, messages that another client had flagged \Deleted are there without it: kept, not lost.
 """
@@ -21,7 +22,7 @@ from gateway.sync.writes.storing import ROUNDS, Stores, gathered, renew, reread
 from gateway.upstream.imap import CommandFailed, Connection, ImapError, Message
 from gateway.upstream.imap.commands.expunge import ExpungeAll, UidExpunge
 from gateway.upstream.imap.commands.store import Store
-from gateway.upstream.imap.uidset import chunks, expand, from_uids
+from gateway.upstream.imap.uidset import chunks, expand, from_uids, normalize, within
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,8 @@ async def _remove_exactly(connection: Connection, uids: Collection[int], removal
         if any(isinstance(answer, CommandFailed) for answer in answers):
             removal.left -= removal.flagged.keys()
             return
-        await _look_after(connection, removal.left & removal.flagged.keys(), removal)
+        vanished = normalize(piece for answer in answers[1::2] if isinstance(answer, list) for piece in answer)
+        await _look_after(connection, within(vanished, removal.left), removal)
         if not removal.left:
             return
 
@@ -128,7 +130,7 @@ async def _remove_alone(connection: Connection, uids: Collection[int], removal: 
             flagged = await _deleted(connection)
             if flagged is not None and flagged <= removal.left:
                 await connection.run(ExpungeAll())
-                await _look_after(connection, flagged, removal)
+                await _look_after(connection, set(), removal)
             if not removal.left:
                 break
     except CommandFailed as error:
@@ -139,14 +141,21 @@ async def _remove_alone(connection: Connection, uids: Collection[int], removal: 
         debts.paid(selected.name, selected.uidvalidity)
 
 
-async def _look_after(connection: Connection, expunged: set[int], removal: Removal) -> None:
-    """Sort out what is gone: what was expunged, and of what was passed over that which is not there."""
-    removal.gone |= expunged
-    removal.left -= expunged
+async def _look_after(connection: Connection, vanished: set[int], removal: Removal) -> None:
+    """Sort out what is gone: what was said to be, and what is not there."""
+    removal.gone |= vanished
+    removal.left -= vanished
+    if "QRESYNC" not in connection.enabled:  # what it has flagged it knows, so it knows as well when that is gone
+        await _look(connection, removal.left & removal.flagged.keys(), removal)
     if removal.left:
-        told = Stores()
         await renew(connection)
-        await reread(connection, removal.left, told)
+        await _look(connection, removal.left, removal)
+
+
+async def _look(connection: Connection, uids: Collection[int], removal: Removal) -> None:
+    if uids:
+        told = Stores()
+        await reread(connection, uids, told)
         removal.gone |= told.gone
         removal.left -= told.gone
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 
 Range = tuple[int, int]
@@ -103,3 +104,13 @@ def expand(ranges: Iterable[Range], limit: int) -> list[int]:
 def count(ranges: Iterable[Range]) -> int:
     """Return how many numbers disjoint ranges hold."""
     return sum(last - first + 1 for first, last in ranges)
+
+
+def within(ranges: Sequence[Range], uids: Iterable[int]) -> set[int]:
+    """Return those of `uids` that sorted disjoint ranges hold, however many more they hold."""
+    found = set()
+    for uid in uids:
+        at = bisect_right(ranges, (uid, MAX_UID)) - 1
+        if at >= 0 and uid <= ranges[at][1]:
+            found.add(uid)
+    return found

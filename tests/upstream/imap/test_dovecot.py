@@ -155,7 +155,7 @@ async def test_flags_and_what_others_do(dovecot: Upstream, login: str, connectio
     conflict = await connection.run(Store("1", "-", ["$work"], unchanged_since=1))
     assert conflict.modified == [(1, 1)]
     await connection.run(Store("4", "+", ["\\Deleted"]))
-    await connection.run(UidExpunge("1:4"))
+    assert await connection.run(UidExpunge("1:4")) == [(4, 4)]
     assert connection.selected is not None
     assert connection.selected.exists == 3
 

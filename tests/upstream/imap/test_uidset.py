@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.upstream.imap import uidset
+from gateway.upstream.imap.uidset import MAX_UID, from_uids, within
 
 UIDS = st.sets(st.integers(1, uidset.MAX_UID), max_size=50) | st.sets(st.integers(1, 60), max_size=50)
 
@@ -48,3 +49,10 @@ def test_expansion_is_bounded() -> None:
     """A server that names four billion uids does not fill the memory."""
     with pytest.raises(ValueError, match="too many"):
         uidset.expand([(1, uidset.MAX_UID)], 1000)
+
+
+@given(st.sets(st.integers(1, 60)), st.sets(st.integers(1, 60)))
+def test_membership(held: set[int], asked: set[int]) -> None:
+    """What of some uids a set holds, without expanding the set."""
+    assert within(from_uids(held), asked) == held & asked
+    assert within([(1, MAX_UID)], asked) == asked
