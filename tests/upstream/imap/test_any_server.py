@@ -21,8 +21,8 @@ async def test_first_sync(upstream: Upstream) -> None:
     await connection.run(Append("INBOX", message, octets=len(message)))
     entries = await connection.list_mailboxes(
         returns=["SPECIAL-USE", "SUBSCRIBED"],
-        status=["MESSAGES", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ", "X-GUID", "MAILBOXID"],
-    )
+        status=["MESSAGES", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ", "X-GUID"],
+    )  # not MAILBOXID: in a LIST Cyrus 3.6 answers it with memory it has freed
     inbox = next(entry for entry in entries if entry.name == "INBOX")
     assert inbox.status is not None
     assert (inbox.status["MESSAGES"], inbox.status["UNSEEN"]) == (1, 1)
