@@ -35,7 +35,7 @@ class Server:
         self.called: list[tuple[Any, ...]] = []
         self.error: Exception | None = None
 
-    async def serve(self, config: Config) -> None:
+    async def serve(self, config: Config, _worker: int | None = None) -> None:
         self.called.append(("serve", config))
         if self.error is not None:
             raise self.error

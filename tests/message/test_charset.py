@@ -94,4 +94,4 @@ def test_truncation_is_linear(scrap: str) -> None:
     """Hostile HTML takes no more time than its length asks for."""
     begun = time.process_time()
     truncate_utf8(scrap * (400_000 // len(scrap)), 300_000, is_html=True)
-    assert time.process_time() - begun < 1.0
+    assert time.process_time() - begun < 10.0  # a quadratic one takes minutes

@@ -96,7 +96,7 @@ def test_time_is_linear(data: bytes) -> None:
     """Hostile structure takes no more time than its length asks for."""
     begun = time.process_time()
     parse_message(data)
-    assert time.process_time() - begun < 2.0
+    assert time.process_time() - begun < 10.0  # a quadratic one takes minutes
 
 
 @settings(max_examples=300, deadline=None)

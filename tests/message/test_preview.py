@@ -66,4 +66,4 @@ def test_time_is_bounded(scrap: str, is_html: bool) -> None:
     """Hostile text takes a bounded time."""
     begun = time.process_time()
     preview(scrap * (2_000_000 // len(scrap)), is_html=is_html)
-    assert time.process_time() - begun < 2.0
+    assert time.process_time() - begun < 10.0  # a quadratic one takes minutes

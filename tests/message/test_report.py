@@ -179,4 +179,4 @@ def test_time_is_linear(data: bytes) -> None:
     """Hostile reports take no more time than their length asks for."""
     begun = time.process_time()
     told(data)
-    assert time.process_time() - begun < 2.0
+    assert time.process_time() - begun < 10.0  # a quadratic one takes minutes

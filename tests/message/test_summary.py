@@ -85,4 +85,4 @@ def test_time_is_linear(value: bytes) -> None:
     for name in (b"To", b"Subject", b"References", b"Date"):
         block = name + b": " + value + b"\r\n\r\n"
         assert summarize(block) == slowly(block)
-    assert time.process_time() - begun < 2.0
+    assert time.process_time() - begun < 10.0  # a quadratic one takes minutes

@@ -228,6 +228,7 @@ async def test_a_stop_waits_for_the_reply_to_what_is_out(world: World, sink: Smt
         assert record["undoStatus"] == "pending"
     world.outbox = world.make_outbox()
     await world.outbox.start()
+    assert await world.outbox.begin(world.account.id) == 1
     record = await world.until_final(id)
     assert len(sink.to("stays@there.example")) == 1, record
     assert len(sink.to("out@there.example")) == 1

@@ -13,6 +13,7 @@ from gateway.config.redis_url import check_redis_url
 from gateway.store import SqliteStore, Uploads
 from gateway.store.redis_link import RedisLink
 from gateway.store.redis_uploads import RedisUploads
+from gateway.store.uploads import LOCK
 from tests.store.conftest import owning_all
 from tests.upstreams.redis import RedisServer
 
@@ -66,7 +67,8 @@ def uploads(request: pytest.FixtureRequest) -> Uploads | RedisUploads:
 
 
 def files(tmp_path: Path) -> list[str]:
-    return sorted(path.name for path in (tmp_path / "uploads").rglob("*") if path.is_file())
+    found = (path.name for path in (tmp_path / "uploads").rglob("*") if path.is_file())
+    return sorted(name for name in found if name != LOCK)
 
 
 async def test_what_goes_in_comes_out(uploads: Uploads | RedisUploads) -> None:

@@ -88,4 +88,4 @@ def test_a_hostile_script_is_read_in_linear_time() -> None:
         script = b'require "include";' + piece * ((1 << 20) // len(piece))
         started = time.process_time()
         assert "include" in needs("a", {"a": script}).extensions
-        assert time.process_time() - started < 5, piece  # a quadratic one takes minutes
+        assert time.process_time() - started < 20, piece  # a quadratic one takes minutes
