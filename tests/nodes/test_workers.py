@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -142,7 +143,7 @@ async def test_sigterm_finishes_requests(gateway: Node, dovecot: Upstream, http:
     started = asyncio.Event()
 
     async def slow_upload(client: JmapClient) -> int:
-        async def octets():  # type: ignore[no-untyped-def]
+        async def octets() -> AsyncIterator[bytes]:
             for _ in range(15):
                 yield os.urandom(100_000)
                 started.set()
