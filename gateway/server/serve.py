@@ -94,7 +94,7 @@ async def running(config: Config, seat: Seat | None = None) -> AsyncIterator[tup
             http = await stack.enter_async_context(aiohttp.ClientSession())
             authenticator = await _authenticator(config, upstreams, store, metrics, http)
             push = await stack.enter_async_context(pushing(config, store, upstreams, authenticator, metrics))
-            sending = Sending(config, store, push.kept, metrics)
+            sending = Sending(config, store, opened.outgoing, push.kept, metrics)
 
             def brought(caller: Caller) -> None:
                 push.brought(caller)
@@ -147,7 +147,7 @@ async def running(config: Config, seat: Seat | None = None) -> AsyncIterator[tup
             try:
                 for engine in engines:
                     engine.start()
-                await sending.start()
+                await sending.start(others.is_ours if others is not None else lambda _account_id: True)
                 if others is not None:
                     await others.start(site)
                 else:

@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from gateway.config import Config
-from gateway.store.api import LeaseStore, Mirror, Signals, UserStore
+from gateway.store.api import LeaseStore, Mirror, OutgoingStore, Signals, UserStore
+from gateway.store.outgoing import OutgoingFiles
 from gateway.store.redis_leases import RedisLeases
 from gateway.store.redis_link import RedisLink
 from gateway.store.redis_mirror import RedisMirror
+from gateway.store.redis_outgoing import RedisOutgoing
 from gateway.store.redis_signals import RedisSignals
 from gateway.store.sqlite import SqliteStore
 
@@ -27,6 +29,7 @@ class Shared:
 @dataclass(frozen=True, slots=True)
 class Stores:
     user: UserStore
+    outgoing: OutgoingStore
     shared: Shared | None = None  # None: without Redis
 
 
@@ -40,7 +43,7 @@ async def stores(config: Config, *, is_shared: bool) -> AsyncIterator[Stores]:
     if address is None:
         store = await SqliteStore.open(config.store.data_dir, is_shared=is_shared)
         try:
-            yield Stores(store)
+            yield Stores(store, OutgoingFiles(config.store.data_dir / "outbox"))
         finally:
             await store.close()
         return
@@ -49,7 +52,8 @@ async def stores(config: Config, *, is_shared: bool) -> AsyncIterator[Stores]:
     try:
         leases = RedisLeases(link)
         await signals.start()
-        yield Stores(await _user_store(config, link), Shared(leases, RedisMirror(link), signals))
+        outgoing = RedisOutgoing(link, leases.held)
+        yield Stores(await _user_store(config, link), outgoing, Shared(leases, RedisMirror(link), signals))
     finally:
         await signals.aclose()
         await link.close()
