@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -49,20 +48,14 @@ async def ready(nodes: list[Node]) -> None:
         await asyncio.to_thread(node.wait)
 
 
-def held(sender: Sender, to: str) -> dict[str, Any]:
-    """Properties of a submission that waits for some seconds; its draft is destroyed at once."""
-    mail_from = {"email": sender.address, "parameters": {"HOLDFOR": str(HELD_S)}}
-    return {"envelope": {"mailFrom": mail_from, "rcptTo": [{"email": to, "parameters": None}]}}
-
-
 async def until_sent(sender: Sender, node: Node, id: str) -> None:
     """Wait until this node tells that a submission has left, and was taken."""
     sender.client.url = node.url
     end = time.monotonic() + TAKEN_OVER_S
     while True:
         status, answer = await sender.client.request(("EmailSubmission/get", {"ids": [id]}))
-        record = answer["methodResponses"][0][1]["list"][0] if status == 200 else {"undoStatus": status}
-        if record["undoStatus"] == "final":
+        record = answer["methodResponses"][0][1]["list"][0] if status == 200 else None
+        if record is not None and record["undoStatus"] == "final":
             assert {one["delivered"] for one in record["deliveryStatus"].values()} == {"unknown"}
             return
         assert time.monotonic() < end, answer
@@ -92,7 +85,7 @@ async def test_the_duties_of_a_node_that_ends(
     to = f"held@{dovecot.fresh_login()}.example"
     due = time.time() + HELD_S
     made = await sender.sent(
-        to, submission=held(sender, to), more={"onSuccessUpdateEmail": None, "onSuccessDestroyEmail": ["#sub"]}
+        to, submission=sender.held(to, HELD_S), more={"onSuccessUpdateEmail": None, "onSuccessDestroyEmail": ["#sub"]}
     )
     assert made["undoStatus"] == "pending"
     told = [(await service.next()).value["changed"]]  # of the draft
