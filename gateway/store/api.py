@@ -13,6 +13,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from gateway.unavailable import Unavailable
+
 # A node is given up when it was not heard of for so long; its accounts are free from then on. With the time until
 # another node looks, an account is taken over within 10 s.
 NODE_LIFETIME_S = 8.0
@@ -25,15 +27,15 @@ class StoreError(OSError):
     """The store cannot be used. The text says why and what to do."""
 
 
-class StoreUnavailable(StoreError):
+class StoreUnavailable(StoreError, Unavailable):
     """The store does not answer, or takes no writes, for now. Whether a write was made is not known."""
 
 
-class LeaseLost(StoreError):
+class LeaseLost(StoreError, Unavailable):
     """The account is not (any more) this node's: nothing was written, and nothing may be."""
 
 
-class MirrorLost(StoreError):
+class MirrorLost(StoreError, Unavailable):
     """The mirror of an account is not what its owner has left there: parts are missing, or it is of another history."""
 
 
