@@ -8,7 +8,8 @@ Rule 3: what nodes share beside it are three more ports: who owns an account (`L
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -57,6 +58,14 @@ class Fences(Protocol):
 class KeyStore(Protocol):
     async def key(self, name: str) -> bytes:
         """Return 32 random octets that are drawn once for each name and kept."""
+
+
+class FactStore(Protocol):
+    """What the gateway has learnt of the servers around it. It is of no account and no node: the last word counts."""
+
+    async def put_fact(self, name: str, octets: bytes) -> None: ...
+
+    async def fact(self, name: str) -> bytes | None: ...
 
 
 class UploadStore(Protocol):
@@ -196,7 +205,28 @@ class RecordStore(Protocol):
         """Return the accounts that have a record of this type."""
 
 
-class UserStore(KeyStore, PushStore, SecretStore, SortOrderStore, RecordStore, Protocol):
+Write = Callable[[bytes], Awaitable[None]]
+
+
+class OutgoingStore(Protocol):
+    """The octets of messages that wait to be sent, by account and submission. Which of them are needed, others know."""
+
+    def writing(self, account_id: str, id: str) -> AbstractAsyncContextManager[Write]:
+        """Write a message piece by piece: at the end of the block it is there whole, or when that raises not at all."""
+
+    def octets(self, account_id: str, id: str) -> AsyncIterator[bytes]:
+        """Yield a message in order. Raise `FileNotFoundError` where it is not there (any more)."""
+
+    async def has(self, account_id: str, id: str) -> bool: ...
+
+    async def drop(self, account_id: str, id: str) -> None:
+        """Remove a message, and what there is of one that was not written to its end."""
+
+    async def litter(self) -> Mapping[str, Collection[str]]:
+        """Return what may be there for nothing since a crash, and does not go by itself: submissions by account."""
+
+
+class UserStore(KeyStore, FactStore, PushStore, SecretStore, SortOrderStore, RecordStore, Protocol):
     """What both stores are. Uploads are apart: on disk with an `UploadStore`, or in Redis whole."""
 
     async def close(self) -> None:
