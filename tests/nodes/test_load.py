@@ -59,7 +59,14 @@ async def under_load(nodes: list[Node], upstream: Upstream, trouble: Trouble) ->
 def nodes(dovecot: Upstream, own_redis: RedisServer, start: StartNode) -> list[Node]:
     started = []
     for number in range(NODES):
-        started.append(start(dovecot, name=f"node{number}", redis_url=own_redis.url, more="logins_per_second = 200"))
+        node = start(
+            dovecot,
+            name=f"node{number}",
+            redis_url=own_redis.url,
+            http='trusted_proxies = ["127.0.0.1"]',
+            more="logins_per_second = 200",
+        )
+        started.append(node)
         started[-1].wait()
     return started
 
