@@ -75,9 +75,11 @@ async def stores(config: Config, *, worker: int | None = None) -> AsyncIterator[
     signals = RedisSignals(link)
     try:
         leases = RedisLeases(link)
+        user = await RedisStore.open(link, leases.held, config.store.data_dir)
+        leases.on_join = user.put_back_keys
         await signals.start()
         yield Stores(
-            await RedisStore.open(link, leases.held, config.store.data_dir),
+            user,
             RedisUploads(link, leases.held, lifetime_s=lifetime_s, quota_octets=quota_octets),
             RedisOutgoing(link, leases.held),
             Shared(leases, RedisMirror(link), signals),
