@@ -352,6 +352,9 @@ class Mirror(Protocol):
     async def begin(self, lease: Lease, head: Head, *, is_empty: bool) -> None:
         """Begin a mirror anew; unless the index is empty it cannot be loaded before a snapshot is written."""
 
+    async def check(self, lease: Lease) -> None:
+        """Return if entries could be added now."""
+
     async def append(self, lease: Lease, after: Head, entries: Sequence[bytes]) -> MirrorSizes:
         """Add entries behind the head that the owner knows, one step each. Doing it again does nothing."""
 
