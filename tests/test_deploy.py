@@ -207,7 +207,8 @@ def metrics() -> set[str]:
 def test_dashboard() -> None:
     """Every panel shows metrics that exist, and no two panels lie on each other."""
     dashboard = json.loads(text("grafana.json"))
-    known, taken = metrics(), set()
+    known = metrics()
+    taken: set[tuple[int, int]] = set()
     for panel in dashboard["panels"]:
         at = panel["gridPos"]
         cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}

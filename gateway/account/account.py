@@ -100,9 +100,15 @@ class Account:
         """Open the index; a corrupt one or one of another schema is dropped and a new one begun."""
         if self._owner is None:
             await _write(self._index.open)
-            if self._mirroring is not None:
-                await self._join(self._mirroring)
-            await self.user_records.open()
+            try:
+                if self._mirroring is not None:
+                    await self._mirroring.join()
+                await self.user_records.open()
+            except BaseException as error:
+                self._index.close()
+                if isinstance(error, StoreError):
+                    raise _told(error) from error
+                raise
             self._owner = asyncio.create_task(self._write(), name=f"account {self.id}")
 
     async def aclose(self) -> None:
@@ -270,15 +276,6 @@ class Account:
                 done.set_result(applied)
             if applied.states:
                 self._announce(applied)
-
-    async def _join(self, mirroring: Mirroring) -> None:
-        try:
-            await mirroring.join()
-        except BaseException as error:
-            self._index.close()
-            if isinstance(error, StoreError):
-                raise _told(error) from error
-            raise
 
     def _announce_all(self) -> None:
         """Tell everybody how things are: some of it is new."""

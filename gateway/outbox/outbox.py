@@ -93,13 +93,13 @@ class Outbox:
         self.attempts: dict[Key, Attempt] = {}
         self._runner: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Sweep what a crash has left; then wait for what `begin` brings."""
-        wanted: set[Key] = set()
-        for account_id in await self._store.record_accounts(JOBS):
-            view = await self.records(account_id).look(JOBS, None)
-            wanted.update((account_id, id) for id in view.by_id)
-        await self.spool.sweep(wanted)
+    async def start(self, is_ours: Callable[[str], bool] = lambda _account_id: True) -> None:
+        """Sweep what a crash has left of the accounts that are ours; then wait for what `begin` brings."""
+        for account_id, ids in (await self.spool.litter()).items():
+            if is_ours(account_id):
+                view = await self.records(account_id).look(JOBS, None)
+                for id in set(ids) - view.by_id.keys():
+                    await self.spool.drop(account_id, id)
         self._runner = asyncio.create_task(self.schedule.run(), name="outbox")
 
     async def begin(self, account_id: str) -> int:
@@ -245,7 +245,7 @@ class Outbox:
 
     async def _message(self, key: Key, job: Job) -> Message:
         """Return the message: as it was put aside, or else as the upstream has it."""
-        if not self.spool.has(*key):
+        if not await self.spool.has(*key):
             account = await self._open_account(key[0])
             if account is None:
                 raise Gone

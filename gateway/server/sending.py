@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,7 @@ from gateway.outbox import Desk, Outbox, Receipts, Spool
 from gateway.server.directory import Directory
 from gateway.server.kept import KeptLogins
 from gateway.server.upstreams import smtp_server
-from gateway.store.api import UserStore
+from gateway.store.api import OutgoingStore, UserStore
 from gateway.upstream.sasl import OAuthCredentials
 from gateway.upstream.smtp import Ehlo, SmtpError, SmtpServer
 
@@ -62,14 +62,16 @@ class SentLogins:
 class Sending:
     """One for the gateway. `directory` is set before anything comes in; `start()` goes on where it was left."""
 
-    def __init__(self, config: Config, store: UserStore, kept: KeptLogins, metrics: Metrics) -> None:
+    def __init__(
+        self, config: Config, store: UserStore, outgoing: OutgoingStore, kept: KeptLogins, metrics: Metrics
+    ) -> None:
         self._store, self._kept = store, kept
         found = {name: smtp_server(upstream) for name, upstream in config.upstreams.items()}
         self.servers: dict[str, SmtpServer] = {name: server for name, server in found.items() if server is not None}
         self._logins = SentLogins(kept)
         self.outbox = Outbox(
             store=store,
-            spool=Spool(config.store.data_dir / "outbox"),
+            spool=Spool(outgoing),
             servers=self.servers,
             logins=self._logins,
             account_of=self._account_of,
@@ -90,15 +92,15 @@ class Sending:
     def directory(self, directory: Directory) -> None:
         self._logins.directory = directory
 
-    async def start(self) -> None:
+    async def start(self, is_ours: Callable[[str], bool]) -> None:
         for name, server in self.servers.items():
-            known = (await self._store.records(_key(name), "ehlo")).by_id.get("ehlo")
+            known = await self._store.fact(_fact(name))
             if known is not None:
                 server.ehlo, server.is_of_login = _read(known)
                 self._looked[name].set()
             server.on_ehlo = partial(self._said, name, server)
             self._run(self._learn(name, server))
-        await self.outbox.start()
+        await self.outbox.start(is_ours)
 
     async def owners(self) -> set[str]:
         """Return the accounts that have mail that waits."""
@@ -173,7 +175,7 @@ class Sending:
         self._run(self._tell(name, server))
 
     async def _tell(self, name: str, server: SmtpServer) -> None:
-        await self._store.write_records(_key(name), {"ehlo": {"ehlo": _written(server)}})
+        await self._store.put_fact(_fact(name), _written(server))
         self._looked[name].set()
         for account in self.directory.accounts():
             caller = self.directory.caller_of(account.id)
@@ -198,8 +200,8 @@ class Sending:
             log.error("sending", exc_info=error)
 
 
-def _key(upstream: str) -> str:
-    return f"upstream {upstream}"  # no account id has a space
+def _fact(upstream: str) -> str:
+    return f"ehlo {upstream}"
 
 
 def _written(server: SmtpServer) -> bytes:

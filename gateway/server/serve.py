@@ -29,12 +29,11 @@ from gateway.server.meter import SyncMeter
 from gateway.server.nodes import Others, Seat
 from gateway.server.push import Push, pushing
 from gateway.server.sending import Sending
-from gateway.server.stores import stores
+from gateway.server.stores import KeptUploads, stores
 from gateway.server.upstreams import Provider, providers, upstream_login
 from gateway.server.work import AccountWork
 from gateway.server.workers import take_seat
 from gateway.store.api import UserStore
-from gateway.store.uploads import Uploads
 from gateway.sync import parsing
 from gateway.upstream.imap import Credentials
 from gateway.web.admin import make_admin_app
@@ -81,20 +80,14 @@ async def running(config: Config, seat: Seat | None = None) -> AsyncIterator[tup
     gc.set_threshold(*GC_THRESHOLDS)
     metrics = Metrics()
     upstreams = providers(config, metrics)
-    async with stores(config, is_shared=seat is not None) as opened:
+    async with stores(config, worker=seat.index if seat is not None else None) as opened:
         store = opened.user
-        uploads = Uploads(
-            store,
-            config.store.data_dir / "uploads",
-            lifetime_s=config.limits.upload_lifetime_h * 3600,
-            quota_octets=config.limits.upload_quota,
-            incoming=f"incoming-{seat.index}" if seat is not None else "incoming",
-        )
+        uploads = opened.uploads
         async with AsyncExitStack() as stack:
             http = await stack.enter_async_context(aiohttp.ClientSession())
             authenticator = await _authenticator(config, upstreams, store, metrics, http)
             push = await stack.enter_async_context(pushing(config, store, upstreams, authenticator, metrics))
-            sending = Sending(config, store, push.kept, metrics)
+            sending = Sending(config, store, opened.outgoing, push.kept, metrics)
 
             def brought(caller: Caller) -> None:
                 push.brought(caller)
@@ -121,6 +114,11 @@ async def running(config: Config, seat: Seat | None = None) -> AsyncIterator[tup
                 others = Others(config, metrics, work, await store.key("nodes"), seat=seat, shared=opened.shared)
                 directory.owned = others
             metrics.gauge("accounts_open", "Accounts that are open", lambda: len(directory.accounts()))
+            metrics.gauge(
+                "accounts_filling",
+                "Open accounts whose index is being filled in the background",
+                lambda: sum(account.backend.is_filling() for account in directory.accounts()),
+            )
             metrics.gauge("index_octets", "Size of the open indexes", lambda: _index_octets(directory.accounts()))
             site = _site(config, metrics, authenticator, directory, push)
             tls = None
@@ -147,7 +145,7 @@ async def running(config: Config, seat: Seat | None = None) -> AsyncIterator[tup
             try:
                 for engine in engines:
                     engine.start()
-                await sending.start()
+                await sending.start(others.is_ours if others is not None else lambda _account_id: True)
                 if others is not None:
                     await others.start(site)
                 else:
@@ -235,7 +233,7 @@ async def _warm_up() -> None:
     parsing.start()
 
 
-async def _sweep_uploads(uploads: Uploads) -> None:
+async def _sweep_uploads(uploads: KeptUploads) -> None:
     while True:
         try:
             await uploads.sweep()

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
+from gateway.account import uploads as account_uploads
 from gateway.config import Config
-from gateway.store.api import LeaseStore, Mirror, Signals, UserStore
+from gateway.store.api import LeaseStore, Mirror, OutgoingStore, Signals, UserStore
+from gateway.store.outgoing import OutgoingFiles
 from gateway.store.redis_leases import RedisLeases
 from gateway.store.redis_link import RedisLink
 from gateway.store.redis_mirror import RedisMirror
+from gateway.store.redis_outgoing import RedisOutgoing
 from gateway.store.redis_signals import RedisSignals
+from gateway.store.redis_store import RedisStore
+from gateway.store.redis_uploads import RedisUploads
 from gateway.store.sqlite import SqliteStore
+from gateway.store.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,23 +31,43 @@ class Shared:
     signals: Signals
 
 
+class KeptUploads(account_uploads.Uploads, Protocol):
+    """Uploads that expire."""
+
+    async def sweep(self) -> int:
+        """Remove what has expired; return how many there were. Every few minutes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stores:
     user: UserStore
+    uploads: KeptUploads
+    outgoing: OutgoingStore
     shared: Shared | None = None  # None: without Redis
 
 
 @asynccontextmanager
-async def stores(config: Config, *, is_shared: bool) -> AsyncIterator[Stores]:
+async def stores(config: Config, *, worker: int | None = None) -> AsyncIterator[Stores]:
     """Open the stores; close them at the end. Raise `StoreError`.
 
-    `is_shared`: other workers have the same file open.
+    `worker`: the number of this process where others have the same files open.
     """
+    lifetime_s, quota_octets = config.limits.upload_lifetime_h * 3600, config.limits.upload_quota
     address = config.store.redis_url
     if address is None:
-        store = await SqliteStore.open(config.store.data_dir, is_shared=is_shared)
+        store = await SqliteStore.open(config.store.data_dir, is_shared=worker is not None)
         try:
-            yield Stores(store)
+            yield Stores(
+                store,
+                Uploads(
+                    store,
+                    config.store.data_dir / "uploads",
+                    lifetime_s=lifetime_s,
+                    quota_octets=quota_octets,
+                    incoming=f"incoming-{worker}" if worker is not None else "incoming",
+                ),
+                OutgoingFiles(config.store.data_dir / "outbox"),
+            )
         finally:
             await store.close()
         return
@@ -49,14 +76,12 @@ async def stores(config: Config, *, is_shared: bool) -> AsyncIterator[Stores]:
     try:
         leases = RedisLeases(link)
         await signals.start()
-        yield Stores(await _user_store(config, link), Shared(leases, RedisMirror(link), signals))
+        yield Stores(
+            await RedisStore.open(link, leases.held, config.store.data_dir),
+            RedisUploads(link, leases.held, lifetime_s=lifetime_s, quota_octets=quota_octets),
+            RedisOutgoing(link, leases.held),
+            Shared(leases, RedisMirror(link), signals),
+        )
     finally:
         await signals.aclose()
         await link.close()
-
-
-async def _user_store(config: Config, link: RedisLink) -> UserStore:
-    import os
-    from pathlib import Path
-
-    return await SqliteStore.open(Path(os.environ["TEST_SHARED_DB"]), is_shared=True)

@@ -8,9 +8,12 @@ Rule 3: what nodes share beside it are three more ports: who owns an account (`L
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+
+from gateway.unavailable import Unavailable
 
 # A node is given up when it was not heard of for so long; its accounts are free from then on. With the time until
 # another node looks, an account is taken over within 10 s.
@@ -24,15 +27,15 @@ class StoreError(OSError):
     """The store cannot be used. The text says why and what to do."""
 
 
-class StoreUnavailable(StoreError):
+class StoreUnavailable(StoreError, Unavailable):
     """The store does not answer, or takes no writes, for now. Whether a write was made is not known."""
 
 
-class LeaseLost(StoreError):
+class LeaseLost(StoreError, Unavailable):
     """The account is not (any more) this node's: nothing was written, and nothing may be."""
 
 
-class MirrorLost(StoreError):
+class MirrorLost(StoreError, Unavailable):
     """The mirror of an account is not what its owner has left there: parts are missing, or it is of another history."""
 
 
@@ -57,6 +60,14 @@ class Fences(Protocol):
 class KeyStore(Protocol):
     async def key(self, name: str) -> bytes:
         """Return 32 random octets that are drawn once for each name and kept."""
+
+
+class FactStore(Protocol):
+    """What the gateway has learnt of the servers around it. It is of no account and no node: the last word counts."""
+
+    async def put_fact(self, name: str, octets: bytes) -> None: ...
+
+    async def fact(self, name: str) -> bytes | None: ...
 
 
 class UploadStore(Protocol):
@@ -196,7 +207,28 @@ class RecordStore(Protocol):
         """Return the accounts that have a record of this type."""
 
 
-class UserStore(KeyStore, PushStore, SecretStore, SortOrderStore, RecordStore, Protocol):
+Write = Callable[[bytes], Awaitable[None]]
+
+
+class OutgoingStore(Protocol):
+    """The octets of messages that wait to be sent, by account and submission. Which of them are needed, others know."""
+
+    def writing(self, account_id: str, id: str) -> AbstractAsyncContextManager[Write]:
+        """Write a message piece by piece: at the end of the block it is there whole, or when that raises not at all."""
+
+    def octets(self, account_id: str, id: str) -> AsyncIterator[bytes]:
+        """Yield a message in order. Raise `FileNotFoundError` where it is not there (any more)."""
+
+    async def has(self, account_id: str, id: str) -> bool: ...
+
+    async def drop(self, account_id: str, id: str) -> None:
+        """Remove a message, and what there is of one that was not written to its end."""
+
+    async def litter(self) -> Mapping[str, Collection[str]]:
+        """Return what may be there for nothing since a crash, and does not go by itself: submissions by account."""
+
+
+class UserStore(KeyStore, FactStore, PushStore, SecretStore, SortOrderStore, RecordStore, Protocol):
     """What both stores are. Uploads are apart: on disk with an `UploadStore`, or in Redis whole."""
 
     async def close(self) -> None:

@@ -13,6 +13,7 @@ VERSION = "jmap1"
 NODES = f"{VERSION}:{{nodes}}:alive"  # sorted set: id of a node -> until when it is there, ms
 NODE_URLS = f"{VERSION}:{{nodes}}:urls"  # hash: id of a node -> URL
 RANDOM_KEYS = f"{VERSION}:{{keys}}:random"  # hash: name -> 32 octets
+FACTS = f"{VERSION}:{{facts}}:facts"  # hash: name -> what was learnt of a server
 PUSH_OWNERS = f"{VERSION}:{{push}}:owners"  # hash: id of a push subscription -> account
 
 
@@ -101,6 +102,11 @@ def upload(account_id: str, digest: str) -> str:
 def incoming(account_id: str, name: str) -> str:
     """The octets of an upload that is not complete. They expire by themselves."""
     return _of(account_id, f"incoming:{name}")
+
+
+def outgoing(account_id: str, id: str) -> str:
+    """The octets of a message that waits to be sent. They go when it was sent, or expire."""
+    return _of(account_id, f"outgoing:{id}")
 
 
 # ---------------------------------------------------------------- derived

@@ -91,6 +91,15 @@ class RedisStore:
         octets: bytes = await self._link.call("HGET", keys.RANDOM_KEYS, name)
         return octets
 
+    # ------------------------------------------------------------ facts
+
+    async def put_fact(self, name: str, octets: bytes) -> None:
+        await self._link.call("HSET", keys.FACTS, name, octets)
+
+    async def fact(self, name: str) -> bytes | None:
+        octets: bytes | None = await self._link.call("HGET", keys.FACTS, name)
+        return octets
+
     # ------------------------------------------------------------ push subscriptions
 
     async def put_subscription(self, record: PushRecord) -> None:

@@ -59,6 +59,11 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX push_subscription_by_owner ON push_subscription (owner);
     """,
     sqlite_records.SCHEMA,
+    """
+    CREATE TABLE fact (name TEXT PRIMARY KEY, octets BLOB NOT NULL) WITHOUT ROWID;
+    DELETE FROM record WHERE type = 'ehlo';
+    DELETE FROM record_write WHERE type = 'ehlo';
+    """,
 )
 
 _COLUMNS = "account_id, digest, size_octets, type, uploaded_at_s, expires_at_s"
@@ -100,6 +105,16 @@ class SqliteStore:
             db.execute("INSERT OR IGNORE INTO key VALUES (?, ?)", (name, os.urandom(KEY_OCTETS)))
             octets: bytes = db.execute("SELECT octets FROM key WHERE name = ?", (name,)).fetchone()[0]
             return octets
+
+        return await self._run(work)
+
+    async def put_fact(self, name: str, octets: bytes) -> None:
+        await self._run(lambda db: db.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, octets)))
+
+    async def fact(self, name: str) -> bytes | None:
+        def work(db: sqlite3.Connection) -> bytes | None:
+            found = db.execute("SELECT octets FROM fact WHERE name = ?", (name,)).fetchone()
+            return found[0] if found is not None else None
 
         return await self._run(work)
 

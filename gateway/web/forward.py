@@ -11,6 +11,7 @@ Rule 4: octets go through both ways as they come, and neither end may read more 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -20,7 +21,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 from yarl import URL
 
-from gateway.jmap.errors import RequestError
+from gateway.jmap.errors import MethodError, RequestError
 from gateway.metrics import Metrics
 from gateway.web.body import READ, SILENCE_S
 from gateway.web.eventsource import get_event_source
@@ -53,6 +54,9 @@ _HOP_BY_HOP = frozenset(
 )  # fmt: skip
 _SKIPPED = (hdrs.USER_AGENT, hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE)  # that the library would add
 _SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
+
+
+log = logging.getLogger(__name__)
 
 
 class Unreachable(Exception):
@@ -92,13 +96,17 @@ class Forwarder:
         while True:
             if not is_first:
                 if time.monotonic() > deadline:
-                    raise RequestError("about:blank", "The account is being moved; try again.", status=503)
+                    raise MethodError("serverUnavailable", "The account is being moved.")
                 await asyncio.sleep(LOOK_S)
             is_first = False
-            node = await owners.owner(account_id)
-            if node is None and not _has_ticket(request):
-                await site.caller(request)  # nobody but a proven login makes a node open its account
-                node = await owners.take(account_id)
+            try:
+                node = await owners.owner(account_id)
+                if node is None and not _has_ticket(request):
+                    await site.caller(request)  # nobody but a proven login makes a node open its account
+                    node = await owners.take(account_id)
+            except OSError as error:  # nobody can say now whose the account is
+                log.warning("an owner is not known", extra={"reason": str(error)})
+                raise MethodError("serverUnavailable", "The account cannot be reached now.") from None
             if owners.is_ours(account_id) or (node is None and _has_ticket(request)):
                 return await self._serve_here(request, handler, account_id)
             if HOP in request:
@@ -162,7 +170,7 @@ class Forwarder:
         try:
             answer = await session.request(
                 request.method,
-                URL(url + request.raw_path, encoded=True),
+                URL(url + _target(request), encoded=True),
                 headers=self._headers(request),
                 data=await body.data(),
                 allow_redirects=False,
@@ -191,7 +199,7 @@ class Forwarder:
         for name in [name for name in headers if name.lower().startswith("sec-websocket-")]:
             del headers[name]
         try:
-            return await tunnel(request, site, session, URL(url + request.raw_path, encoded=True), headers)
+            return await tunnel(request, site, session, URL(url + _target(request), encoded=True), headers)
         except Refused as error:
             if error.status == 421 and MOVED_HEADER in error.headers:
                 raise Moved from None
@@ -210,7 +218,7 @@ class Forwarder:
         headers[HEADER] = self._seal.seal(
             Hop(site.peer(request), site.base(request)),
             method=request.method,
-            path=request.raw_path,
+            path=_target(request),
             authorization=request.headers.get(hdrs.AUTHORIZATION, ""),
         )
         return headers
@@ -285,6 +293,12 @@ async def _claimed(request: web.Request, site: Site) -> str:
     if account_id is None:
         account_id = (await site.caller(request)).account_id
     return account_id
+
+
+def _target(request: web.Request) -> str:
+    """Return path and query as they came. A client may send them with scheme and host (RFC 9112 section 3.2.2)."""
+    raw = request.raw_path
+    return raw if raw.startswith("/") else request.rel_url.raw_path_qs
 
 
 def _has_ticket(request: web.Request) -> bool:

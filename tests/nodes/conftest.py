@@ -17,10 +17,20 @@ StartNode = Callable[..., Node]
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[StartNode]:
     """Start a node: `start(upstream, name="a", …)`."""
+    yield from _starting(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def start_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartNode]:
+    """The same, for the tests of a module that leave it running."""
+    yield from _starting(tmp_path_factory.mktemp("nodes"))
+
+
+def _starting(directory: Path) -> Iterator[StartNode]:
     nodes: list[Node] = []
 
     def make(upstream: Any, *arguments: str, name: str = "node", **settings: Any) -> Node:
-        node = Node(tmp_path / name, upstream, *arguments, **settings)
+        node = Node(directory / name, upstream, *arguments, **settings)
         nodes.append(node)
         return node
 

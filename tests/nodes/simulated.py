@@ -24,6 +24,7 @@ from tests.nodes.running import Node
 from tests.server.conftest import USING, JmapClient
 
 ANSWER_S = 40.0  # a client's own patience
+LONG_GAP_S = 12.0  # without an answer, pauses of its own included: it is told with what came instead
 AVOID_S = 0.5  # a node that refused a connection
 SETTLE_S = 20.0  # for the last push to come
 
@@ -38,6 +39,7 @@ class Told:
     reloads: int = 0  # cannotCalculateChanges
     streams: int = 0
     faults: list[str] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)  # the long ones, with what came instead of answers
 
     def count(self, what: str) -> None:
         self.failed[what] = self.failed.get(what, 0) + 1
@@ -65,6 +67,8 @@ class Simulated:
     def __init__(self, balancer: Balancer, http: aiohttp.ClientSession, login: str, password: str, told: Told) -> None:
         self._balancer, self._told = balancer, told
         self._client = JmapClient(http, "", login, password)
+        # Each comes from an address of its own: what one address may try at once has a bound.
+        self._client.headers["X-Forwarded-For"] = f"10.{'.'.join(map(str, random.randbytes(3)))}"
         self.login = login
         self._mailbox = ""
         self._serial = 0
@@ -75,6 +79,7 @@ class Simulated:
         self._state: str | None = None
         self._pushed = asyncio.Event()
         self._answered_at: float | None = None
+        self._refused: list[str] = []  # since then
 
     async def begin(self) -> None:
         while not self._mailbox:
@@ -218,6 +223,7 @@ class Simulated:
         """Make one call at any node; None where there was no answer to it. An error is its arguments."""
         node = self._balancer.pick()
         self._told.requests += 1
+        began = time.monotonic()
         if not self._client.account_id and not await self._learn_account(node):
             return None
         body = {"using": USING, "methodCalls": [[name, {"accountId": self._client.account_id, **arguments}, "0"]]}
@@ -227,22 +233,20 @@ class Simulated:
             ) as answer:
                 response = await answer.json(content_type=None)
                 if answer.status != 200:
-                    self._told.count(f"HTTP {answer.status}")
+                    self._count(f"HTTP {answer.status}", began)
                     await asyncio.sleep(0.2)
                     return None
         except (aiohttp.ClientError, TimeoutError) as error:
-            self._told.count(type(error).__name__)
+            self._count(type(error).__name__, began)
             self._balancer.avoid(node)
             return None
         answered, result, _id = response["methodResponses"][0]
         if answered == "error":
-            self._told.count(f"{name}: {result['type']}")
+            self._count(f"{name}: {result['type']}", began)
             if result["type"] not in ("serverUnavailable", "cannotCalculateChanges"):
                 self._fault(f"{name}: {result}")
             return result if result["type"] == "cannotCalculateChanges" else None
-        if self._answered_at is not None:
-            self._told.longest_gap_s = max(self._told.longest_gap_s, time.monotonic() - self._answered_at)
-            self._answered_at = time.monotonic()
+        self._note_answer()
         found: dict[str, Any] = result
         return found
 
@@ -253,6 +257,20 @@ class Simulated:
         except aiohttp.ClientError:
             self._balancer.avoid(node)
             return False
+
+    def _note_answer(self) -> None:
+        now = time.monotonic()
+        if self._answered_at is not None:
+            gap_s = now - self._answered_at
+            self._told.longest_gap_s = max(self._told.longest_gap_s, gap_s)
+            if gap_s > LONG_GAP_S:
+                self._told.gaps.append(f"{gap_s:.1f} s: {', '.join(self._refused)}")
+            self._answered_at = now
+        self._refused.clear()
+
+    def _count(self, what: str, began: float) -> None:
+        self._told.count(what)
+        self._refused.append(f"{what} after {time.monotonic() - began:.1f} s")
 
     def _fault(self, text: str) -> None:
         self._told.faults.append(f"{self.login}: {text}")

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import time
+from typing import Any
 
 import aiohttp
 import pytest
@@ -37,7 +38,7 @@ def at(node: Node, http: aiohttp.ClientSession, login: str, upstream: Upstream) 
     return JmapClient(http, node.url, login, upstream.password)
 
 
-async def until_answered(client: JmapClient, within_s: float = UNAVAILABLE_S) -> tuple[float, dict[str, object]]:
+async def until_answered(client: JmapClient, within_s: float = UNAVAILABLE_S) -> tuple[float, dict[str, Any]]:
     """Ask until there is an answer; return how long that took, and the mailboxes."""
     began = time.monotonic()
     async with asyncio.timeout(within_s):

@@ -11,7 +11,8 @@ import os
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, Never
 
 import aiohttp
 import pytest
@@ -33,7 +34,7 @@ KILL_EVERY_S = 20.0
 PAUSE_S = ACCOUNTS / 40  # some 40 requests a second in all: what two cores bear beside a mail server
 BEGIN_AT_ONCE = 8
 
-Trouble = Callable[[list[Node]], Awaitable[None]]
+Trouble = Callable[[list[Node]], Coroutine[Any, Any, Never]]
 
 
 async def under_load(nodes: list[Node], upstream: Upstream, trouble: Trouble) -> Told:
@@ -58,14 +59,21 @@ async def under_load(nodes: list[Node], upstream: Upstream, trouble: Trouble) ->
 def nodes(dovecot: Upstream, own_redis: RedisServer, start: StartNode) -> list[Node]:
     started = []
     for number in range(NODES):
-        started.append(start(dovecot, name=f"node{number}", redis_url=own_redis.url, more="logins_per_second = 200"))
+        node = start(
+            dovecot,
+            name=f"node{number}",
+            redis_url=own_redis.url,
+            http='trusted_proxies = ["127.0.0.1"]',
+            more="logins_per_second = 200",
+        )
+        started.append(node)
         started[-1].wait()
     return started
 
 
 @pytest.mark.timeout(SECONDS + 300)
 async def test_nodes_are_killed(nodes: list[Node], dovecot: Upstream) -> None:
-    async def kill(nodes: list[Node]) -> None:
+    async def kill(nodes: list[Node]) -> Never:
         while True:
             await asyncio.sleep(KILL_EVERY_S / (1 if SOAK else 2))
             node = random.choice(nodes)
@@ -83,7 +91,7 @@ async def test_nodes_are_killed(nodes: list[Node], dovecot: Upstream) -> None:
 async def test_nodes_are_stopped_and_started(nodes: list[Node], dovecot: Upstream) -> None:
     """SIGTERM, one node after another, as an upgrade does it."""
 
-    async def replace(nodes: list[Node]) -> None:
+    async def replace(nodes: list[Node]) -> Never:
         while True:
             for node in nodes:
                 await asyncio.sleep(3)
@@ -101,7 +109,7 @@ async def test_nodes_are_stopped_and_started(nodes: list[Node], dovecot: Upstrea
 async def test_redis_is_restarted(nodes: list[Node], dovecot: Upstream, own_redis: RedisServer) -> None:
     """What a client is told meanwhile is that the server is not available: never a wrong delta, no change lost."""
 
-    async def restart(_nodes: list[Node]) -> None:
+    async def restart(_nodes: list[Node]) -> Never:
         while True:
             await asyncio.sleep(KILL_EVERY_S / 2)
             await asyncio.to_thread(own_redis.kill, signal.SIGTERM)

@@ -18,6 +18,7 @@ from gateway.jmap.errors import MethodError, SetError
 from gateway.outbox import Desk, Outbox, Spool, verdict
 from gateway.secret import Secret
 from gateway.store import SqliteStore, StoreError
+from gateway.store.outgoing import OutgoingFiles
 from gateway.upstream.sasl import Credentials, OAuthCredentials, PasswordCredentials
 from gateway.upstream.smtp import SmtpServer
 from gateway.upstream.tls import Endpoint
@@ -63,7 +64,7 @@ class World:
     def __init__(self, path: Path, store: SqliteStore, account: Account, server: SmtpServer, logins: Logins) -> None:
         self.account, self.server, self.logins = account, server, logins
         self.directory = path / "outbox"
-        self.spool = Spool(self.directory)
+        self.spool = Spool(OutgoingFiles(self.directory))
         self.store = store
         self.outbox = self.make_outbox()
 
@@ -232,6 +233,19 @@ async def test_a_stop_waits_for_the_reply_to_what_is_out(world: World, sink: Smt
     record = await world.until_final(id)
     assert len(sink.to("stays@there.example")) == 1, record
     assert len(sink.to("out@there.example")) == 1
+
+
+async def test_what_a_crash_has_left_is_swept(world: World) -> None:
+    """What has no job goes at the start, what waits stays; what is of another process's accounts is not looked at."""
+    id, _record = await world.submit("later@there.example", delay_s=3600)
+    await world.desk.prepare("M1")  # and then a crash
+    assert len(world.files()) == 2
+    for ours, left in ((set[str](), 2), ({world.account.id}, 1)):
+        outbox = world.make_outbox()
+        await outbox.start(ours.__contains__)
+        assert len(world.files()) == left
+        await outbox.aclose()
+    assert world.files() == [f"{id}.eml"]
 
 
 def full(_work: Any) -> Any:

@@ -55,6 +55,11 @@ class Sender:
             **more,
         }
 
+    def held(self, to: str, seconds: int) -> dict[str, Any]:
+        """Return properties of a submission that waits for so long."""
+        sender = {"email": self.address, "parameters": {"HOLDFOR": str(seconds)}}
+        return {"envelope": {"mailFrom": sender, "rcptTo": [{"email": to, "parameters": None}]}}
+
     async def send(
         self, *to: str, submission: dict[str, Any] | None = None, more: dict[str, Any] | None = None, **draft: Any
     ) -> Any:

@@ -75,14 +75,10 @@ async def test_a_delayed_mail_waits_and_can_be_taken_back(
     ann = await Sender(start(dovecot.fresh_login())).begin()
     back, on = f"back@{dovecot.fresh_login()}.example", f"on@{dovecot.fresh_login()}.example"
 
-    def held(to: str, seconds: int) -> dict[str, object]:
-        sender = {"email": ann.address, "parameters": {"HOLDFOR": str(seconds)}}
-        return {"envelope": {"mailFrom": sender, "rcptTo": [{"email": to, "parameters": None}]}}
-
-    first = await ann.sent(back, submission=held(back, 60))
+    first = await ann.sent(back, submission=ann.held(back, 60))
     assert first["undoStatus"] == "pending"
     assert first["deliveryStatus"][back]["delivered"] == "queued"
-    second = await ann.sent(on, submission=held(on, 2))
+    second = await ann.sent(on, submission=ann.held(on, 2))
     changed = await ann.client.call("EmailSubmission/set", update={first["id"]: {"undoStatus": "canceled"}})
     assert list(changed["updated"]) == [first["id"]]
     canceled = await ann.submission(first["id"])

@@ -17,6 +17,18 @@ async def test_a_key_is_drawn_once(stores: Stores) -> None:
     await store.close()
 
 
+async def test_facts(stores: Stores) -> None:
+    """The last word on each counts, after a restart too."""
+    store = await stores.open()
+    await store.put_fact("ehlo a", b"\x00")
+    await store.put_fact("ehlo a", b"\x01")
+    await store.close()
+    store = await stores.open()
+    assert await store.fact("ehlo a") == b"\x01"
+    assert await store.fact("ehlo b") is None
+    await store.close()
+
+
 async def test_sealed_values(store: UserStore) -> None:
     await store.put_sealed("a", "password", b"\x01")
     await store.put_sealed("a", "password", b"\x02")
