@@ -27,7 +27,7 @@ def bench_forwarding(server: Upstream, count: int, table: Table) -> None:
     with nodes(server) as (owner, other):
         local = JmapClient(owner.url, LOGIN, server.password)
         inbox_id = local.inbox_id()
-        wait_until_quiet(lambda: owner.metric("imap_commands_total"))
+        wait_until_quiet(owner.metric)
         remote = JmapClient(other.url, LOGIN, server.password)
         asked = {
             f"list view of {count:,}": local.list_view(inbox_id, 0),

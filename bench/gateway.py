@@ -33,13 +33,13 @@ class Gateway:
     admin_url: str
     process: subprocess.Popen[bytes]
 
-    def imap_commands(self) -> float:
-        """How many IMAP commands it has sent so far, as its own metrics say."""
+    def metric(self, name: str) -> float:
+        """Return the sum of one of its own metrics over the labels."""
         with urllib.request.urlopen(f"{self.admin_url}/metrics", timeout=10) as answer:
             text = answer.read().decode()
-        found = re.findall(r"(?m)^\w*imap_commands_total(?:\{[^}]*\})? ([0-9.e+]+)$", text)
+        found = re.findall(rf"(?m)^jmap_gateway_{name}(?:\{{[^}}]*\}})? ([0-9.e+]+)$", text)
         if not found:
-            raise LookupError("/metrics has no …imap_commands_total")
+            raise LookupError(f"/metrics has no {name}")
         return sum(map(float, found))
 
     def resident_kib(self) -> int:

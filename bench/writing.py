@@ -35,7 +35,7 @@ def bench_writing(server: Upstream, count: int, table: Table) -> None:
         query = ("Email/query", {"filter": {"inMailbox": inbox}, "sort": NEWEST_FIRST, "limit": MANY})
         ids: list[str] = client.call(query)[0]["ids"]
         client.request("POST", client.api_path, client.list_view(inbox, 0))
-        wait_until_quiet(gateway.imap_commands)
+        wait_until_quiet(gateway.metric)
         _toggle(client, ids[0], True)
         since_s = time.time()
         took_s = _toggle(client, ids[0], False)

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent / "gateway"
-ANYBODY = {"secret"}  # a value; everybody may hold one
+ANYBODY = {"secret", "unavailable"}  # a value that everybody may hold, and an error that everybody may raise
 ALL = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or path.is_dir()} - {"__init__", "__pycache__"}
 MAY_IMPORT: dict[str, set[str]] = {
     "secret": set(),
+    "unavailable": set(),
     "jmap": set(),
     "message": set(),
     "upstream": set(),

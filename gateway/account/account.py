@@ -100,9 +100,15 @@ class Account:
         """Open the index; a corrupt one or one of another schema is dropped and a new one begun."""
         if self._owner is None:
             await _write(self._index.open)
-            if self._mirroring is not None:
-                await self._join(self._mirroring)
-            await self.user_records.open()
+            try:
+                if self._mirroring is not None:
+                    await self._mirroring.join()
+                await self.user_records.open()
+            except BaseException as error:
+                self._index.close()
+                if isinstance(error, StoreError):
+                    raise _told(error) from error
+                raise
             self._owner = asyncio.create_task(self._write(), name=f"account {self.id}")
 
     async def aclose(self) -> None:
@@ -158,6 +164,22 @@ class Account:
         done: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
         await self._batches.put((batch, done))
         return await done
+
+    async def ready(self) -> None:
+        """Return if batches can be applied, as far as that can be told; before something is changed upstream.
+
+        Raise `serverUnavailable`.
+        """
+        if self._mirroring is None:
+            return
+        try:
+            await self._mirroring.check()
+        except StoreError:
+            await self.apply(Batch())  # finds out what became of the mirror, and mends it where it can
+            try:
+                await self._mirroring.check()
+            except StoreError as error:
+                raise _told(error) from error
 
     def subscribe(self, callback: Callable[[Applied], None]) -> Callable[[], None]:
         """Call `callback` after each batch or write that a client can see; return the function that ends this."""
@@ -270,15 +292,6 @@ class Account:
                 done.set_result(applied)
             if applied.states:
                 self._announce(applied)
-
-    async def _join(self, mirroring: Mirroring) -> None:
-        try:
-            await mirroring.join()
-        except BaseException as error:
-            self._index.close()
-            if isinstance(error, StoreError):
-                raise _told(error) from error
-            raise
 
     def _announce_all(self) -> None:
         """Tell everybody how things are: some of it is new."""

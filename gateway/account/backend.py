@@ -128,6 +128,9 @@ class Backend(Protocol):
     async def refresh_quotas(self) -> None:
         """Bring the records of Quota up to date (`account.quotas`), as `refresh` does the index; there may be none."""
 
+    def is_filling(self) -> bool:
+        """Tell whether the index is being filled in the background: mail, or details of mail, that nobody waits for."""
+
     def watch(self) -> Callable[[], None]:
         """Keep the index equal to the upstream from now on, until the returned function is called. Calls add up."""
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from gateway.jmap.capability import CORE
 from gateway.jmap.errors import MethodError
-from gateway.jmap.failure import server_fail
+from gateway.jmap.failure import failure_of
 from gateway.jmap.limits import Limits
 from gateway.jmap.method import Context, Registry, Responses
 from gateway.jmap.reference import Results
@@ -83,7 +83,7 @@ class Dispatcher:
             outcome, responses = error.kind, (("error", error.arguments()),)
         except Exception as fault:
             # A fault of ours in one method must not take the others with it. Cancellation passes.
-            failure = server_fail(name, fault)
+            failure = failure_of(name, fault)
             outcome, responses = failure.kind, (("error", failure.arguments()),)
         if self._on_call is not None:
             self._on_call(UNKNOWN if registered is None else name, perf_counter() - started, outcome)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.jmap.failure import server_fail
+from gateway.jmap.failure import failure_of
 from gateway.jmap.strict_json import NotWritable, write_json
 
 
@@ -29,5 +29,5 @@ def encode_response(response: Mapping[str, Any]) -> bytes:
             write_json(arguments)
             calls.append([name, arguments, call_id])
         except NotWritable:
-            calls.append(["error", server_fail(name, fault).arguments(), call_id])
+            calls.append(["error", failure_of(name, fault).arguments(), call_id])
     return write_json({**response, "methodResponses": calls})

@@ -14,12 +14,13 @@ from gateway.account.ids import upload_blob_id
 from gateway.jmap import types
 from gateway.jmap.arguments import Argument, check_arguments
 from gateway.jmap.errors import MethodError, SetError
-from gateway.jmap.failure import server_fail
+from gateway.jmap.failure import failure_of
 from gateway.jmap.method import Arguments, Context
 from gateway.jmap.reference import resolve_id
 from gateway.methods.blob_range import Allowance, BlobRange, ReadTooMuch
 from gateway.methods.blob_source import BlobNotFound, find_blob
 from gateway.methods.blob_upload import DEFAULT_TYPE
+from gateway.unavailable import Unavailable
 
 BLOB_COPY: Mapping[str, Argument] = {
     "fromAccountId": Argument(types.is_id, required=True),
@@ -67,7 +68,9 @@ async def _copy(source: Account, target: Account, blob_id: str, allowance: Allow
         raise SetError("notFound") from None
     except ReadTooMuch:
         raise SetError("rateLimit", "one call may not copy so much; copy in several") from None
+    except Unavailable:
+        raise
     except OSError as fault:  # the disk is full, or fails
-        error = server_fail("Blob/copy", fault)
+        error = failure_of("Blob/copy", fault)
         raise SetError(error.kind, error.description) from None
     return upload_blob_id(stored.digest)

@@ -22,13 +22,14 @@ from gateway.jmap import types
 from gateway.jmap.arguments import Argument, check_arguments
 from gateway.jmap.capability import MAX_DATA_SOURCES
 from gateway.jmap.errors import MethodError, SetError
-from gateway.jmap.failure import server_fail
+from gateway.jmap.failure import failure_of
 from gateway.jmap.method import Arguments, Context
 from gateway.jmap.objects.blob import BLOB
 from gateway.jmap.reference import resolve_id
 from gateway.methods import standard
 from gateway.methods.blob_range import Allowance, BlobRange, ReadTooMuch
 from gateway.methods.blob_source import BlobNotFound, find_blob
+from gateway.unavailable import Unavailable
 
 BLOB_UPLOAD: Mapping[str, Argument] = {
     "accountId": Argument(types.is_id, required=True),
@@ -161,8 +162,10 @@ async def _make(
     try:
         async with aclosing(chunks):
             stored = await account.uploads.put(account.id, chunks, upload.type)
+    except Unavailable:
+        raise
     except OSError as fault:  # the disk is full, or fails
-        error = server_fail("Blob/upload", fault)
+        error = failure_of("Blob/upload", fault)
         raise SetError(error.kind, error.description) from None
     blob_id = upload_blob_id(stored.digest)
     # "id" is Blob/upload's, "blobId" and "accountId" are the upload endpoint's.

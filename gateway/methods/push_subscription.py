@@ -21,6 +21,7 @@ from gateway.jmap.method import Arguments, Context, Registry
 from gateway.jmap.objects.push_subscription import PUSH_SUBSCRIPTION
 from gateway.jmap.reference import resolve_id
 from gateway.methods.standard import requested_ids, requested_properties
+from gateway.methods.standard_set import Attempts
 
 T = TypeVar("T")
 
@@ -111,12 +112,14 @@ async def set_records(subscriptions: Subscriptions, context: Context, arguments:
         raise MethodError("requestTooLarge", f"more than {context.limits.max_objects_in_set} objects")
     failed: dict[str, dict[str, Any]] = {"notCreated": {}, "notUpdated": {}, "notDestroyed": {}}
 
+    attempts = Attempts()
+
     async def tried(kind: str, key: str, work: Callable[[], Awaitable[T]]) -> list[T]:
-        try:
-            return [await work()]
-        except SetError as error:
-            failed[kind][key] = error.object()
+        done = await attempts.one(work())
+        if isinstance(done, SetError):
+            failed[kind][key] = done.object()
             return []
+        return [done]
 
     created: dict[str, Any] = {}
     for key, values in create.items():

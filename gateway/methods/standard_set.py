@@ -5,7 +5,7 @@ type's `Writes`.
 Rule 2: creations first, in the order of their references; then updates; then destructions. A type gets as many objects
 at once as can go together.
 Rule 3: every object succeeds or fails alone, and the answer says which. What the upstream cannot do fails the call
-only when nothing has been attempted yet.
+only when nothing has been attempted yet; past that `serverPartialFail` is what it fails with.
 Rule 4: `oldState` is of the look that the updates were checked against, `newState` of the index after the last write.
 """
 
@@ -36,11 +36,14 @@ from gateway.methods.creations import (
 )
 from gateway.methods.patch import Patch
 from gateway.methods.standard import Source, account_of
+from gateway.unavailable import Unavailable
 
 R = TypeVar("R")
 R_contra = TypeVar("R_contra", contravariant=True)
 T = TypeVar("T")
 K = TypeVar("K")
+
+AWAY = "something that is needed for this does not answer now"
 
 SET: Mapping[str, Argument] = {
     "accountId": Argument(types.is_id, required=True),
@@ -155,34 +158,40 @@ class Attempts:
     """Runs the writes of a call one after another and keeps what was done apart from what was not."""
 
     def __init__(self) -> None:
-        self._has_written = False
+        self.has_written = False  # or has tried to
 
     async def many(self, keys: Iterable[K], work: Awaitable[Mapping[K, T | SetError]]) -> Mapping[K, T | SetError]:
         """Await a write of many objects. An error that it raises answers for each of these keys."""
-        try:
-            return await work
-        except SetError as error:
-            return dict.fromkeys(keys, error)
-        except MethodError as error:
-            if not self._has_written:
-                raise
-            return dict.fromkeys(keys, SetError("serverFail", error.description))
-        finally:
-            self._has_written = True
-
-    async def one(self, work: Awaitable[T]) -> T | SetError:
-        """Await a write of one object."""
+        done: Mapping[K, T | SetError]
         try:
             done = await work
         except SetError as error:
-            self._has_written = True
-            return error
-        except MethodError as error:
-            if not self._has_written:
+            done = dict.fromkeys(keys, error)
+        except (MethodError, Unavailable) as error:
+            if not self.has_written:
                 raise
-            return SetError("serverFail", error.description)
-        self._has_written = True
+            done = dict.fromkeys(keys, _late(error))
+        self.has_written = True
         return done
+
+    async def one(self, work: Awaitable[T]) -> T | SetError:
+        """Await a write of one object."""
+        done: T | SetError
+        try:
+            done = await work
+        except SetError as error:
+            done = error
+        except (MethodError, Unavailable) as error:
+            if not self.has_written:
+                raise
+            done = _late(error)
+        self.has_written = True
+        return done
+
+
+def _late(error: MethodError | Unavailable) -> SetError:
+    """Return what to tell of an object for which it is too late to fail the call."""
+    return SetError("serverFail", error.description if isinstance(error, MethodError) else AWAY)
 
 
 class Outcomes:
@@ -216,6 +225,14 @@ class _Setting(Generic[R]):
         self._records: dict[str, R] = {}
 
     async def run(self) -> Arguments:
+        try:
+            return await self._run()
+        except (MethodError, Unavailable) as error:
+            if not self._attempts.has_written:
+                raise
+            raise MethodError("serverPartialFail", _late(error).description) from error
+
+    async def _run(self) -> Arguments:
         call = self._call
         updates: Mapping[str, Any] = call.arguments["update"] or {}
         destroys: Sequence[str] = list(dict.fromkeys(call.arguments["destroy"] or ()))

@@ -28,6 +28,7 @@ from gateway.outbox.refusal import refusal
 from gateway.outbox.schedule import Key
 from gateway.outbox.spool import TooLarge
 from gateway.outbox.verdict import CANCELED, status, waiting
+from gateway.unavailable import Unavailable
 from gateway.upstream.smtp import SmtpServer
 
 MAX_DELAY_S = 30 * 86_400
@@ -174,7 +175,8 @@ class Desk:
 
 def _unwritable(error: OSError) -> MethodError:
     log.error("the outbox cannot be written", extra={"reason": str(error)})
-    return MethodError("serverFail", "the message could not be put aside; nothing was sent")
+    kind = "serverUnavailable" if isinstance(error, Unavailable) else "serverFail"
+    return MethodError(kind, "the message could not be put aside; nothing was sent")
 
 
 async def _stop(attempt: Attempt) -> None:

@@ -114,6 +114,11 @@ async def running(config: Config, seat: Seat | None = None) -> AsyncIterator[tup
                 others = Others(config, metrics, work, await store.key("nodes"), seat=seat, shared=opened.shared)
                 directory.owned = others
             metrics.gauge("accounts_open", "Accounts that are open", lambda: len(directory.accounts()))
+            metrics.gauge(
+                "accounts_filling",
+                "Open accounts whose index is being filled in the background",
+                lambda: sum(account.backend.is_filling() for account in directory.accounts()),
+            )
             metrics.gauge("index_octets", "Size of the open indexes", lambda: _index_octets(directory.accounts()))
             site = _site(config, metrics, authenticator, directory, push)
             tls = None

@@ -3,7 +3,7 @@
 Rule 1: it is asked where we hold the right to administer (`a`), and only once a client wants to know; then again after
 a while, for others may change it too.
 Rule 2: what is not the sharing of one owner with others is left alone: the owner's own entry, negative rights, and
-identifiers that stand for no one in particular to share with (`owner`).
+identifiers that stand for no one in particular to share with (`owner`, `administrators`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ MAX_IDENTIFIERS = 200  # of one mailbox; the mail-sharing draft wants a limit (s
 MAX_IDENTIFIER_CHARACTERS = 255
 
 Shares = tuple[tuple[str, tuple[str, ...]], ...]
-_NOBODY = frozenset({"owner"})
+# Courier 5.0, of a mailbox that nobody has shared:  * ACL "INBOX.Team" "owner" "acdilrsw" "administrators" "acdilrsw"
+_NOBODY = frozenset({"owner", "administrators"})
 
 
 class AclReader:

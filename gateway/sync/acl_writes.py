@@ -40,8 +40,10 @@ class AclWriter:
             async with self._link.connection(shares=True) as connection:
                 try:
                     before = await connection.run(GetAcl(path))
+                    is_old = not any(name.startswith("RIGHTS=") for name in connection.capabilities)
                     for identifier, rights in changes.items():
-                        letters = None if rights is None else letters_of(rights, before.get(identifier, ""))
+                        kept = before.get(identifier, "")
+                        letters = None if rights is None else letters_of(rights, kept, is_old=is_old)
                         await _put(connection, path, identifier, letters)
                         done.append(identifier)
                 except CommandFailed as error:

@@ -69,6 +69,9 @@ class ImapBackend:
         with translated():
             return await self._link.shared_scopes(fresh=fresh)
 
+    def is_filling(self) -> bool:
+        return self._schedule.is_working()
+
     async def refresh(self, need: Need) -> None:
         with translated():
             await self._refresher.refresh()

@@ -176,7 +176,7 @@ def _may_create_below(scope: Scope, listed: Sequence[Listed], *, is_told: bool) 
     """
     if scope.owner is None:
         return True
-    root = next((entry for entry in listed if entry.path == scope.root), None)
+    root = next((entry for entry in listed if entry.path == scope.root and entry.seen is not None), None)
     return is_told and root is not None and (root.rights is None or "mayCreateChild" in rights_of(root.rights))
 
 

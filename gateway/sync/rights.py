@@ -33,21 +33,33 @@ _LETTERS = {
     "maySubmit": "p",
     "mayShare": "a",  # of the mail-sharing draft; without ACL nobody may
 }
-# Courier 5.0:  * MYRIGHTS "INBOX" "acdilrsw"
+# Courier 5.0:  * MYRIGHTS "INBOX" "acdilrsw". It keeps `k` where it is given, and it means nothing there.
 _OLD = {"c": "k", "d": "xte"}
+_REPEATED_BY = {"c": frozenset("kx"), "d": frozenset("xte")}  # by a server of RFC 4314
 
 
 def rights_of(letters: str) -> frozenset[str]:
     """Return the MailboxRights that these letters give."""
     held = set(letters)
-    if not held & set("kxte"):  # else `c` and `d` only repeat them
-        held.update(letter for old, new in _OLD.items() if old in held for letter in new)
+    held.update(
+        letter
+        for old, new in _OLD.items()
+        if old in letters and not _REPEATED_BY[old].intersection(letters)  # else it only repeats them
+        for letter in new
+    )
     return frozenset(right for right, needed in _LETTERS.items() if held.issuperset(needed))
 
 
-def letters_of(rights: Collection[str], before: str = "") -> str:
-    """Return the letters that give these MailboxRights, and those of `before` that none of them has to do with."""
+def letters_of(rights: Collection[str], before: str = "", *, is_old: bool = False) -> str:
+    """Return the letters that give these MailboxRights, and those of `before` that none of them has to do with.
+
+    `is_old`: for a server of RFC 2086, which has no RIGHTS= among its capabilities. It gets `d` only where that gives
+    nothing beyond what is wanted.
+    """
     known = frozenset("".join(_LETTERS.values())) | _OLD.keys()
-    return "".join(letter for letter in before if letter not in known) + "".join(
-        dict.fromkeys(letter for right, letters in _LETTERS.items() if right in rights for letter in letters)
-    )
+    wanted = dict.fromkeys(letter for right, letters in _LETTERS.items() if right in rights for letter in letters)
+    if is_old:
+        for old, new in _OLD.items():
+            if wanted.keys() >= set(new):
+                wanted = dict.fromkeys([letter for letter in wanted if letter not in new] + [old])
+    return "".join([*(letter for letter in before if letter not in known), *wanted])

@@ -60,6 +60,10 @@ class Schedule:
             wanted |= {id: row for id, row in unindexed.items() if id in self._link.rebuilding}
         await self._index(wanted.values())
 
+    def is_working(self) -> bool:
+        """Tell whether there is work going on in the background."""
+        return self._background is not None and not self._background.done()
+
     def wake(self) -> None:
         """Do in the background whatever there is to do."""
         if self._link.has_work:

@@ -17,6 +17,7 @@ from multidict import CIMultiDict
 from gateway.auth import AuthError, TooManyAttempts, UpstreamUnavailable
 from gateway.jmap.encode import encode
 from gateway.jmap.errors import MethodError, RequestError
+from gateway.unavailable import Unavailable
 from gateway.web.hop import MOVED_HEADER, Moved
 
 RETRY_AFTER_S = 5  # where nobody says better
@@ -72,6 +73,9 @@ def answer(error: Exception) -> web.Response:
         return problem(404, str(error) or _DETAILS[404])
     if isinstance(error, MethodError) and error.kind == "serverUnavailable":
         return _later(503, error.description or "The mail server cannot be reached now.", RETRY_AFTER_S)
+    if isinstance(error, Unavailable):
+        log.warning("request put off", extra={"reason": str(error)})
+        return _later(503, "Something that is needed for this does not answer now.", RETRY_AFTER_S)
     if isinstance(error, web.HTTPException):
         return _http(error)
     log.error("request failed", exc_info=error)

@@ -19,7 +19,7 @@ from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 from gateway.auth import Caller
 from gateway.jmap.encode import encode, encode_response
 from gateway.jmap.errors import MethodError, RequestError
-from gateway.jmap.failure import server_fail
+from gateway.jmap.failure import failure_of
 from gateway.jmap.session import session_state
 from gateway.jmap.websocket import (
     Message,
@@ -169,8 +169,10 @@ class _Connection:
                 detail = error.description or "The mail server cannot be reached now."
                 octets = encode(error_object(RequestError("about:blank", detail, status=503), message.id))
             except Exception as fault:
-                detail = server_fail("WebSocket", fault).description or ""
-                octets = encode(error_object(RequestError("about:blank", detail, status=500), message.id))
+                failure = failure_of("WebSocket", fault)
+                status = 503 if failure.kind == "serverUnavailable" else 500
+                told = RequestError("about:blank", failure.description or "", status=status)
+                octets = encode(error_object(told, message.id))
         await self._send(octets)
 
     async def _dispatch(self, message: NumberedRequest) -> bytes:

@@ -31,6 +31,9 @@ class FakeBackend(IndexWrites):
         self.is_closed = False
         self.watching = 0
 
+    def is_filling(self) -> bool:
+        return False
+
     async def refresh(self, need: Need) -> None:
         self.needs.append(need)
 

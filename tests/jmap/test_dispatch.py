@@ -15,6 +15,7 @@ from gateway.jmap.errors import MethodError, RequestError, SetError
 from gateway.jmap.limits import Limits
 from gateway.jmap.method import Arguments, Context, Method, Registry, Responses
 from gateway.jmap.request import Request
+from gateway.unavailable import Unavailable
 
 LIMITS = Limits()
 URL = "https://example.com/apis/foobar"
@@ -140,6 +141,20 @@ async def test_unexpected(registry: Registry, caplog: pytest.LogCaptureFixture, 
     for told in (caplog.text, str(record), str(response)):
         assert "hunter2" not in told
         assert "subject" not in told
+
+
+async def test_what_is_away(registry: Registry) -> None:
+    """What the gateway needs and does not have for now is serverUnavailable, without its reason."""
+
+    async def away(_context: Context, _arguments: Arguments) -> Arguments:
+        raise Unavailable("redis://:hunter2@10.0.0.1 does not answer")
+
+    registry.add("Foo/away", MAIL, away)
+    response = await run(Dispatcher(registry, LIMITS), ("Foo/away", {}, "a"), ("Foo/echo", {}, "b"))
+    (name, arguments, _call_id), other = response["methodResponses"]
+    assert (name, arguments["type"]) == ("error", "serverUnavailable")
+    assert "hunter2" not in str(response)
+    assert other == ["Foo/echo", {}, "b"]
 
 
 async def test_cancellation_passes(registry: Registry) -> None:

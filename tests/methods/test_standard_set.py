@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.methods.nodes import Scene, refused
+from gateway.jmap.errors import MethodError
+from gateway.unavailable import Unavailable
+from tests.methods.nodes import Nodes, Scene, refused
 
 
 @pytest.fixture
@@ -234,6 +236,19 @@ async def test_trouble_half_way(scene: Scene) -> None:
     assert set(answer["created"]) == {"a"}
     assert answer["notUpdated"]["n"]["type"] == "serverFail"
     assert answer["destroyed"] == ["m"]
+
+
+@pytest.mark.parametrize("fault", [MethodError("serverUnavailable"), Unavailable("secret")], ids=["mail", "store"])
+async def test_trouble_after_a_write(scene: Scene, monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
+    """When the new state cannot be told, the client must not take the call for one that did nothing."""
+
+    async def state(*_arguments: Any) -> str:
+        raise fault
+
+    monkeypatch.setattr(Nodes, "state", state)
+    error = await refused(scene.set(create={"a": {"name": "a"}}))
+    assert error.kind == "serverPartialFail"
+    assert "secret" not in str(error.description)
 
 
 async def test_not_destroyed(scene: Scene) -> None:

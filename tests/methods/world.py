@@ -184,6 +184,9 @@ class World(IndexWrites):
 
     # ------------------------------------------------------------ what the gateway asks (account.backend.Backend)
 
+    def is_filling(self) -> bool:
+        return False
+
     async def refresh(self, need: Need) -> None:
         self.needs.append(need)
         wanted = [id for id in self.mailboxes if id not in self.indexed and (need.everything or id in need.mailbox_ids)]

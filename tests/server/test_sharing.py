@@ -11,6 +11,7 @@ from gateway.server.sharing import changed_rights
 from gateway.sync import acl, listing
 from tests.server.conftest import USING, JmapClient, MakeGateway
 from tests.server.test_shares import SERVERS, Sharing, mailboxes, shared
+from tests.upstreams.upstream import quoted
 
 pytestmark = [pytest.mark.upstream, pytest.mark.timeout(180)]
 
@@ -153,7 +154,7 @@ class Owner:
     def acl(self, mailbox: str) -> str:
         """What another IMAP client is told."""
         with self.sharing.server.imap(self.sharing.owner) as connection:
-            typ, answer = connection.getacl(mailbox)
+            typ, answer = connection.getacl(quoted(self.sharing.path(mailbox)))
             assert typ == "OK"
             return str(answer)
 

@@ -13,6 +13,7 @@ def test_who_is_meant() -> None:
         "ann": "lrswipkxtea",
         "ann@example.org": "lr",
         "owner": "lr",
+        "administrators": "acdilrsw",
         "-bob": "r",
         "#user-override=x": "lr",
         "carol": "lrs",

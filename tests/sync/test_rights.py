@@ -22,6 +22,7 @@ from gateway.sync.rights import ALL_RIGHTS, letters_of, rights_of
         ("ted", {"mayRemoveItems"}),  # RFC 4314: d repeats t and e
         ("swip", {"maySetSeen", "maySetKeywords", "mayAddItems", "maySubmit"}),
         ("lrswipkxtecdan", {*ALL_RIGHTS, "mayShare"}),  # Cyrus 3.6
+        ("dilrswk", {*ALL_RIGHTS} - {"maySubmit"}),  # Courier 5.0 that was given a k: d still says all it says
         ("acdilrsw", {*ALL_RIGHTS, "mayShare"} - {"maySubmit"}),  # Courier 5.0
     ],
 )
@@ -43,3 +44,16 @@ def test_letters(letters: str, held: set[str]) -> None:
 def test_back_to_letters(rights: set[str], before: str, letters: str) -> None:
     """Each right brings its letters, letters without a meaning here stay as they were."""
     assert letters_of(rights, before) == letters
+
+
+@pytest.mark.parametrize(
+    ("rights", "letters"),
+    [
+        ({"mayReadItems", "mayCreateChild"}, "lrc"),
+        ({"mayRemoveItems", "mayRename", "mayDelete", "maySetSeen"}, "sd"),
+        ({"mayRemoveItems"}, "te"),  # d would let the mailbox be deleted too
+    ],
+)
+def test_back_to_old_letters(rights: set[str], letters: str) -> None:
+    """A server of RFC 2086 is told c and d, unless that gave what nobody asked for."""
+    assert letters_of(rights, is_old=True) == letters

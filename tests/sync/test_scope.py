@@ -11,7 +11,7 @@ from gateway.upstream.imap import ListEntry, Namespace, Namespaces
 
 CYRUS = Namespaces([Namespace("", "/")], [Namespace("Other Users/", "/")], [Namespace("Shared Folders/", "/")])
 OLD_CYRUS = Namespaces([Namespace("INBOX.", ".")], [Namespace("user.", ".")], [Namespace("", ".")])
-COURIER = Namespaces([Namespace("INBOX.", ".")], [], [Namespace("#shared.", "."), Namespace("shared.", ".")])
+COURIER = Namespaces([Namespace("INBOX.", ".")], [Namespace("#shared.", ".")], [Namespace("shared.", ".")])
 BOB = Scope("Other Users/bob/", "/", "bob", is_personal=False)
 SHARED = Scope("Shared Folders/", "/", is_personal=False)
 
@@ -33,6 +33,7 @@ SHARED = Scope("Shared Folders/", "/", is_personal=False)
         (OLD_CYRUS, "user.bob.a", Scope("user.bob.", ".", "bob", is_personal=False)),
         (OLD_CYRUS, "news", Scope("", ".", is_personal=False)),
         (COURIER, "shared.a", Scope("shared.", ".", is_personal=False)),
+        (COURIER, "#shared.bob.Team", Scope("#shared.bob.", ".", "bob", is_personal=False)),
         (COURIER, "stray", PERSONAL),
         (Namespaces(), "anything", PERSONAL),
         (Namespaces([Namespace("", None)], [Namespace("~", None)], []), "~bob", None),

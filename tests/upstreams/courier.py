@@ -16,14 +16,17 @@ from tests.upstreams.upstream import PASSWORD, SPECIAL_USE, USERS, Upstream
 CAPABILITY = (
     "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE THREAD=ORDEREDSUBJECT THREAD=REFERENCES SORT QUOTA IDLE ACL ACL2=UNION"
 )
+SHARED_INDEX = "shared-index"
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def start(place: Place) -> Upstream:
-    """Start the front; each connection becomes a real imapd."""
+def start(place: Place, *, shares: bool = False) -> Upstream:
+    """Start the front; each connection becomes a real imapd. With `shares` an ACL shows a mailbox under `#shared.`."""
     home, port = place.make("home"), place.port("imap")
     front: list[str | Path] = [sys.executable, "-m", "tests.upstreams.imapfront", "--port", str(port), "--home", home]
     settings = ["--password", PASSWORD, "--capability", CAPABILITY, "--user", place.owner.pw_name]
+    if shares:
+        settings += ["--shared-index", str(place.write(SHARED_INDEX, ""))]
     environment = {"LD_LIBRARY_PATH": library_path("courier"), "PYTHONPATH": str(REPOSITORY)}
     place.spawn("courier", [*front, *settings, "--", CACHE / "courier/usr/bin/imapd", "Maildir"], environment)
     for login in USERS:
@@ -41,7 +44,7 @@ def start(place: Place) -> Upstream:
 
 
 def make_account(place: Place, login: str) -> None:
-    """Make an empty maildir with the usual mailboxes, subscribed."""
+    """Make an empty maildir with the usual mailboxes, subscribed, and name it where shares are looked up."""
     root = place.make(f"home/{login}/Maildir")
     place.give(root.parent)
     for name in ("", *(f".{name}" for name in SPECIAL_USE)):
@@ -54,3 +57,8 @@ def make_account(place: Place, login: str) -> None:
     subscribed = root / "courierimapsubscribed"
     subscribed.write_text("".join(f"{name}\n" for name in ("INBOX", *(f"INBOX.{name}" for name in SPECIAL_USE))))
     place.give(subscribed)
+    index = place.dir / SHARED_INDEX
+    if index.exists():
+        row = (login, place.owner.pw_uid, place.owner.pw_gid, root.parent, "Maildir")
+        with index.open("a") as lines:
+            lines.write("\t".join(map(str, row)) + "\n")

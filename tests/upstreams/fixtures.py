@@ -97,7 +97,16 @@ def cyrus(request: pytest.FixtureRequest) -> Iterator[Upstream]:
 @pytest.fixture(scope="session")
 def courier(request: pytest.FixtureRequest) -> Iterator[Upstream]:
     """Courier's imapd."""
-    with running(request, "courier", "courier", courier_server.start) as server:
+    with running(request, "courier", "courier", lambda place: courier_server.start(place)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def courier_shared(request: pytest.FixtureRequest) -> Iterator[Upstream]:
+    """Courier's imapd with the mailboxes of other users."""
+    with running(
+        request, "courier-shared", "courier", lambda place: courier_server.start(place, shares=True)
+    ) as server:
         yield server
 
 

@@ -1,6 +1,7 @@
 """Accept IMAP connections, check LOGIN or AUTHENTICATE PLAIN, then run a maildir imapd on the connection.
 
-    python -m tests.upstreams.imapfront --port P --home DIR --password W --capability '…' [--user mail] -- IMAPD ARG…
+    python -m tests.upstreams.imapfront --port P --home DIR --password W --capability '…'
+        [--user mail] [--shared-index FILE] -- IMAPD ARG…
 
 It plays the part of Courier's imaplogin, whose authdaemon insists on a system-wide socket. The real imapd then has the
 connection as its stdin and stdout, and DIR/LOGIN as its directory.
@@ -115,6 +116,7 @@ def become_imapd(connection: socket.socket, chosen: argparse.Namespace) -> NoRet
         "IMAP_ENHANCEDIDLE": "0",
         "IMAP_TRASHFOLDERNAME": "Trash",
         "HOME": str(chosen.home / login),
+        **({"IMAP_SHAREDINDEXFILE": str(chosen.shared_index)} if chosen.shared_index else {}),
     }
     os.chdir(chosen.home / login)
     if chosen.user and os.geteuid() == 0:
@@ -188,5 +190,6 @@ if __name__ == "__main__":
     parser.add_argument("--capability", required=True)
     parser.add_argument("--max-connections", type=int, default=40)
     parser.add_argument("--user", help="run imapd as this user, if we are root")
+    parser.add_argument("--shared-index", type=Path, help="the logins whose mailboxes others may be given")
     parser.add_argument("imapd", nargs="+")
     serve(parser.parse_args())

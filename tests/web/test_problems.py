@@ -6,6 +6,7 @@ import pytest
 
 from gateway.auth import UpstreamUnavailable
 from gateway.jmap.errors import MethodError
+from gateway.unavailable import Unavailable
 from tests.web.conftest import BASIC, Client, Parts
 
 
@@ -27,6 +28,7 @@ async def test_no_such_url(client: Client, method: str, path: str, status: int) 
         (UpstreamUnavailable("the mail server cannot be reached now", 7), 503),
         (MethodError("serverUnavailable", "the mail server cannot be reached now"), 503),
         (MethodError("serverFail", "secret"), 500),
+        (Unavailable("secret"), 503),
         (KeyError("secret"), 500),
     ],
 )

@@ -20,7 +20,7 @@ from gateway.account.scripts import SCRIPT, SieveFacts, Switched
 from gateway.jmap.errors import SetError
 from gateway.sync.sieve import plan
 from gateway.sync.sieve.plan import Activate, CannotInclude, Put
-from gateway.sync.sieve.refusal import as_method_error, invalid_sieve, refusal
+from gateway.sync.sieve.refusal import as_method_error, invalid_sieve, is_of_long_name, refusal
 from gateway.sync.sieve.shelf import Shelf, digest_of, shown
 from gateway.upstream.managesieve import (
     Capabilities,
@@ -152,7 +152,8 @@ class SieveScripts:
                 except CommandFailed as error:
                     if content is not None:
                         await self._put(connection, now_name, old_content)
-                    raise refusal(error if error.code else NameRefused(error.text)) from None
+                    is_of_name = error.code is None or is_of_long_name(error, new_name)
+                    raise refusal(NameRefused(error.text) if is_of_name else error) from None
             await self._shelf.look_again(connection, renamed)
 
         await self._write(change, renamed)
@@ -205,6 +206,8 @@ class SieveScripts:
         try:
             await self._shelf.carry_out(connection, (Put(name, content),))
         except CommandFailed as error:
+            if is_of_long_name(error, name):
+                raise refusal(NameRefused(error.text)) from None
             if error.code is None and not isinstance(error, NameRefused) and await self._is_valid(content):
                 raise refusal(NameRefused(error.text)) from None  # Cyrus says of no name that it is the name
             raise (refusal if isinstance(error, NameRefused) else invalid_sieve)(error) from None

@@ -1,6 +1,7 @@
 """The writes of one account: each runs to its end, whatever becomes of the request that asked for it.
 
 Rule 1: a request that goes away (its client hung up) stops no write: half a move helps nobody.
+Rule 2: nothing is changed upstream that could not be written down here: a client told to try again does it twice.
 """
 
 from __future__ import annotations
@@ -50,7 +51,12 @@ class Writes:
             return await Change(self._link, self._debts).run(changes)
 
     async def to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a write of this account that nothing ends but itself."""
+        """Run a write of this account that nothing ends but itself. Raise `MethodError` where it cannot begin."""
+        try:
+            await self._link.account.ready()
+        except BaseException:
+            work.close()
+            raise
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._ended)

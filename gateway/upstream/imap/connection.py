@@ -204,7 +204,10 @@ class Connection:
         """Return the namespaces (asked once per connection); all empty without NAMESPACE."""
         if self._namespaces is None:
             can = {"NAMESPACE", "IMAP4REV2"} & self.capabilities
-            self._namespaces = await self.run(NamespaceCommand()) if can else Namespaces()
+            command = NamespaceCommand()
+            self._namespaces = await self.run(command) if can else Namespaces()
+            if command.users_among_shared:
+                self.quirks.see("users-among-shared")
             if any(space.delimiter is None for space in self._namespaces.personal):
                 self.quirks.see("flat-namespace")
         return self._namespaces

@@ -23,6 +23,9 @@ KNOWN: Final[dict[str, str]] = {
     "no-uidnext": "SELECT told no UIDNEXT",
     #   * NAMESPACE (("" NIL)) NIL NIL
     "flat-namespace": "NAMESPACE with a NIL delimiter: there is no hierarchy",
+    # Courier 5.0, where  #shared.bob  is the INBOX of bob:
+    #   * NAMESPACE (("INBOX." ".")) NIL (("#shared." ".")("shared." "."))
+    "users-among-shared": "NAMESPACE told other users' mailboxes as shared ones",
     # RFC 3501 allows  * 2 FETCH (FLAGS (\Seen))  unasked; Courier and Exchange do it.
     "fetch-without-uid": "a FETCH response without its UID",
     # Gmail, Exchange: a mailbox named  A&B  as raw octets, not  A&-B.

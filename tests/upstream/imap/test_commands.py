@@ -48,7 +48,7 @@ def converse(command: Command[Any], *said: bytes, tagged: bytes = b"t OK done") 
         (b'* NAMESPACE (("" NIL)) NIL NIL', Namespaces((Namespace("", None),))),
         (
             b'* NAMESPACE (("INBOX." ".")) NIL (("#shared." ".")("shared." "."))',
-            Namespaces((Namespace("INBOX.", "."),), (), (Namespace("#shared.", "."), Namespace("shared.", "."))),
+            Namespaces((Namespace("INBOX.", "."),), (Namespace("#shared.", "."),), (Namespace("shared.", "."),)),
         ),
     ],
 )

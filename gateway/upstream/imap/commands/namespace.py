@@ -1,5 +1,7 @@
 """NAMESPACE (RFC 2342)."""
 
+from typing import Final
+
 from gateway.upstream.imap.commands.command import Command
 from gateway.upstream.imap.encode import Dialect, Line
 from gateway.upstream.imap.lexer import Value, text_of
@@ -7,15 +9,21 @@ from gateway.upstream.imap.mailbox import Namespace, Namespaces
 from gateway.upstream.imap.names import MailboxNames
 from gateway.upstream.imap.response import Data, Status
 
+OF_USERS: Final = "#shared."  # Courier's own word; below it stands one level for each user
+
 
 class NamespaceCommand(Command[Namespaces]):
-    """Ask for the prefixes of personal, other users' and shared mailboxes."""
+    """Ask for the prefixes of personal, other users' and shared mailboxes.
+
+    Courier calls shared what RFC 2342 section 2 calls other users': it is put right here.
+    """
 
     verb = "NAMESPACE"
 
     def __init__(self) -> None:
         self._names = MailboxNames()
         self._told = Namespaces()
+        self.users_among_shared = False  # the quirk
 
     def line(self, dialect: Dialect) -> Line:
         self._names = dialect.names
@@ -24,8 +32,10 @@ class NamespaceCommand(Command[Namespaces]):
     def on_data(self, data: Data) -> bool:
         if data.kind != "NAMESPACE":
             return False
-        kinds = [self._read(value) for value in (*data.values(), None, None, None)[:3]]
-        self._told = Namespaces(*kinds)
+        personal, others, shared = [self._read(value) for value in (*data.values(), None, None, None)[:3]]
+        users = tuple(space for space in shared if space.prefix == OF_USERS)
+        self.users_among_shared = bool(users)
+        self._told = Namespaces(personal, others + users, tuple(space for space in shared if space not in users))
         return True
 
     def _read(self, value: Value) -> tuple[Namespace, ...]:
