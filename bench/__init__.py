@@ -10,6 +10,7 @@
     watching.py   (f) many accounts watched while nothing happens: memory and CPU of each
     push_latency.py  (g) from another client's change to EventSource and WebSocket, against a bare IMAP client
     push_streams.py  (h) many event streams of one account: memory of each, and how soon the last is told
+    mirroring.py  (i) what the mirror in Redis adds to a write, and the memory it takes
     gateway.py    the gateway as a child process, configured for a bench
     client.py     JMAP over one connection, timed
     table.py      the one table

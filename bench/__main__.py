@@ -13,6 +13,7 @@ from bench.forwarding import bench_forwarding
 from bench.index import bench_index
 from bench.listing import bench_listing
 from bench.mailbox import CACHE, served
+from bench.mirroring import bench_mirroring
 from bench.push_latency import bench_push_latency, bench_push_looks
 from bench.push_streams import bench_push_streams
 from bench.resync import bench_resync
@@ -27,6 +28,7 @@ BENCHES = {
     "resync": bench_resync,
     "writing": bench_writing,
     "forwarding": bench_forwarding,
+    "mirroring": bench_mirroring,
 }
 
 

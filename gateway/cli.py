@@ -97,7 +97,8 @@ examples:
         commands.add_parser,
         "check-config",
         help="check a configuration and start nothing",
-        description="Check a configuration file (and the environment's overrides), and say what is wrong, all at once.",
+        description="Check a configuration file (and the environment's overrides), and say what is wrong, all at once. "
+        "A Redis that it names is asked whether it keeps what it is given.",
         epilog="example:\n  jmap-gateway check-config config/gateway.toml\n",
     )
     check.add_argument("file", metavar="FILE", type=Path, help="the configuration file")
@@ -173,11 +174,21 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     config = load(options.file, os.environ)
-    for warning in config.warnings:
+    warnings = list(config.warnings)
+    if config.store.redis_url is not None:
+        from gateway import server
+
+        warnings += asyncio.run(server.check_redis(config))
+    for warning in warnings:
         print(f"warning: {warning}")
     print(f"{options.file} is fine.")
     print(f"  listens on  {config.http.listen}{' with TLS' if config.http.tls_cert else ''}")
     print(f"  clients use {config.http.public_url}/.well-known/jmap")
+    if config.store.redis_url is not None:
+        print(
+            f"  one of several nodes on Redis at {config.store.redis_url}; the others reach it at "
+            f"{config.cluster.advertise or config.cluster.listen}"
+        )
     for upstream in config.upstreams.values():
         address = upstream.imap
         print(f"  {', '.join(upstream.domains)} -> {address.host}:{address.port} ({upstream.name}, {upstream.auth})")

@@ -165,6 +165,22 @@ class Account:
         await self._batches.put((batch, done))
         return await done
 
+    async def ready(self) -> None:
+        """Return if batches can be applied, as far as that can be told; before something is changed upstream.
+
+        Raise `serverUnavailable`.
+        """
+        if self._mirroring is None:
+            return
+        try:
+            await self._mirroring.check()
+        except StoreError:
+            await self.apply(Batch())  # finds out what became of the mirror, and mends it where it can
+            try:
+                await self._mirroring.check()
+            except StoreError as error:
+                raise _told(error) from error
+
     def subscribe(self, callback: Callable[[Applied], None]) -> Callable[[], None]:
         """Call `callback` after each batch or write that a client can see; return the function that ends this."""
         key = self._next_subscriber

@@ -71,6 +71,18 @@ class Mirroring:
                 return
         await self._begin_anew()
 
+    async def check(self) -> None:
+        """Return if a batch could be applied, as far as that can be told; after a `StoreError` `apply` may mend it."""
+        if self._is_given_up:
+            raise LeaseLost("the account was given up")
+        if self._is_adrift:
+            raise MirrorLost("what the mirror has is not known")
+        try:
+            await self._mirror.check(self.lease)
+        except StoreError:
+            self.break_off()
+            raise
+
     async def apply(self, batch: Batch | None) -> Applied:
         """Apply a batch; None: close the connection that writes. Raise `StoreError` where it is not mirrored."""
         if self._is_given_up:

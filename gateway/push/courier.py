@@ -237,7 +237,7 @@ class Courier:
         return outcome
 
     async def _told(self, record: PushRecord, position: str) -> PushRecord:
-        await self._store.put_position(record.id, position)
+        await self._store.put_position(record.owner, record.id, position)
         return replace(record, position=position)
 
 

@@ -146,7 +146,7 @@ class Subscriptions:
         for id in ids:
             if self.courier is not None:
                 self.courier.stop(id)
-        await self._store.drop_subscriptions(ids)
+        await self._store.drop_subscriptions(owner, ids)
         if not await self._store.subscriptions(owner):
             await self._last_gone(owner)
 

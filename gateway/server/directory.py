@@ -27,7 +27,7 @@ from gateway.jmap.objects.email import EMAIL
 from gateway.server.offers import LOOK_S, Offers
 from gateway.server.sieve import advertise
 from gateway.server.upstreams import Provider, own_addresses
-from gateway.store.api import Lease, Mirror, RecordStore
+from gateway.store.api import Lease, Mirror, RecordStore, StoreError
 from gateway.sync.imap_backend import ImapBackend
 from gateway.sync.link import Meter
 from gateway.sync.scope import PERSONAL, Scope
@@ -49,6 +49,9 @@ class Owned(Protocol):
 
     def lease(self, account_id: str) -> Lease | None:
         """Return by what an account is owned; None where there are no leases. Raise `MethodError`."""
+
+    async def adopt(self, account_id: str, login_id: str) -> Lease | None:
+        """Return the same for an account of others that a login sees, whose own account is owned."""
 
     def lose(self, account_id: str) -> None:
         """Close an account as one that is lost."""
@@ -203,6 +206,13 @@ class Directory:
         if self.owned is not None:
             self.owned.lose(account_id)
 
+    async def _adopt(self, account_id: str, login_id: str) -> Lease | None:
+        assert self.owned is not None
+        try:
+            return await self.owned.adopt(account_id, login_id)
+        except StoreError as error:
+            raise MethodError("serverUnavailable", "the account cannot be opened for now") from error
+
     async def _drop_index(self, account_id: str) -> None:
         await asyncio.to_thread(Index(self._directory / f"{account_id}.db").drop)
 
@@ -210,8 +220,9 @@ class Directory:
         """Open an account of a caller: its own, or with another scope one of others that it may see."""
         caller = entry.caller
         provider = self._providers[caller.upstream]
-        # An account of others has no lease of its own, and so no mirror: another node builds its index again.
-        lease = self.owned.lease(id) if self.owned is not None and scope.is_personal else None
+        lease = None
+        if self.owned is not None:
+            lease = self.owned.lease(id) if scope.is_personal else await self._adopt(id, caller.account_id)
         account = Account(
             id=id,
             name=caller.login if scope.is_personal else scope.name,
@@ -237,7 +248,7 @@ class Directory:
             make_scripts=self._scripts_maker(provider, entry) if scope.is_personal else None,
             mirror=self.owned.mirror if lease is not None and self.owned is not None else None,
             lease=lease,
-            lost=lambda: self._lost(id),
+            lost=lambda: self._lost(caller.account_id),
         )
         await account.open()
         return account

@@ -40,6 +40,7 @@ class KeptLogins:
         self._store, self._vault, self._upstreams = store, vault, upstreams
         self._kept: dict[str, Credentials | None] = {}  # None: not looked at yet
         self._reasons: dict[str, set[Reason]] = {}
+        self._writing = asyncio.Lock()  # what is let go of is not what was kept a moment ago
 
     def load(self, account_ids: Iterable[str], reason: Reason = "push") -> None:
         """Tell which accounts have something to be kept for."""
@@ -52,9 +53,18 @@ class KeptLogins:
         self._kept.pop(account_id, None)
         self._reasons.pop(account_id, None)
 
+    async def owners(self) -> set[str]:
+        """Return the accounts of which something is kept."""
+        return set(await self._store.sealed_accounts(FIELD))
+
     async def sweep(self) -> None:
         """Let go of what is kept for no reason any more: a crash came between. After every `load`."""
-        for account_id in await self._store.sealed_accounts(FIELD):
+        for account_id in await self.owners():
+            await self.settle(account_id)
+
+    async def settle(self, account_id: str) -> None:
+        """The same for one account."""
+        async with self._writing:
             if account_id not in self._reasons:
                 await self._store.drop_sealed(account_id, FIELD)
 
@@ -63,8 +73,9 @@ class KeptLogins:
         if reason is not None:
             self._reasons.setdefault(caller.account_id, set()).add(reason)
         sealed = self._vault.seal(Secret(_written(caller)), account_id=caller.account_id, field=FIELD)
-        await self._store.put_sealed(caller.account_id, FIELD, sealed)
-        self._kept[caller.account_id] = caller.credentials
+        async with self._writing:
+            await self._store.put_sealed(caller.account_id, FIELD, sealed)
+            self._kept[caller.account_id] = caller.credentials
 
     def is_kept(self, account_id: str) -> bool:
         return account_id in self._kept
@@ -81,7 +92,7 @@ class KeptLogins:
             return
         self._reasons.pop(account_id, None)
         del self._kept[account_id]
-        await self._store.drop_sealed(account_id, FIELD)
+        await self.settle(account_id)
 
     async def caller(self, account_id: str) -> Caller | None:
         """Return the caller as it was kept; None where it was not, or cannot be opened any more."""

@@ -52,6 +52,7 @@ class Others:
     ) -> None:
         self._config, self._work, self._seat = config, work, seat
         self.mirror = shared.mirror if shared is not None else None
+        self._leases = shared.leases if shared is not None else None
         self._seal = HopSeal(key)
         self._listener: Listener | None = None
         self.owners: Partition | Ownership
@@ -91,6 +92,11 @@ class Others:
 
     def lease(self, account_id: str) -> Lease | None:
         return self.owners.lease(account_id) if isinstance(self.owners, Ownership) else None
+
+    async def adopt(self, account_id: str, login_id: str) -> Lease | None:
+        if self._leases is None or not isinstance(self.owners, Ownership):
+            return None
+        return await self._leases.adopt(account_id, self.owners.lease(login_id))
 
     def lose(self, account_id: str) -> None:
         if isinstance(self.owners, Ownership):

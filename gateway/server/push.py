@@ -80,7 +80,7 @@ class Push:
 
     async def owners(self) -> set[str]:
         """Return the accounts that have subscriptions."""
-        return {record.owner for record in await self._store.subscriptions()}
+        return set(await self._store.subscription_owners())
 
     async def begin(self, account_id: str) -> None:
         """Go on with the subscriptions of one account."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,12 +10,13 @@ from typing import Protocol
 
 from gateway.account import uploads as account_uploads
 from gateway.config import Config
-from gateway.store.api import LeaseStore, Mirror, OutgoingStore, Signals, UserStore
+from gateway.store.api import LeaseStore, Mirror, OutgoingStore, Signals, StoreError, UserStore
 from gateway.store.outgoing import OutgoingFiles
 from gateway.store.redis_leases import RedisLeases
 from gateway.store.redis_link import RedisLink
 from gateway.store.redis_mirror import RedisMirror
 from gateway.store.redis_outgoing import RedisOutgoing
+from gateway.store.redis_settings import read_settings, warnings_of
 from gateway.store.redis_signals import RedisSignals
 from gateway.store.redis_store import RedisStore
 from gateway.store.redis_uploads import RedisUploads
@@ -46,6 +48,9 @@ class Stores:
     shared: Shared | None = None  # None: without Redis
 
 
+log = logging.getLogger(__name__)
+
+
 @asynccontextmanager
 async def stores(config: Config, *, worker: int | None = None) -> AsyncIterator[Stores]:
     """Open the stores; close them at the end. Raise `StoreError`.
@@ -75,9 +80,14 @@ async def stores(config: Config, *, worker: int | None = None) -> AsyncIterator[
     signals = RedisSignals(link)
     try:
         leases = RedisLeases(link)
+        if not worker:  # else the first worker tells
+            for warning in await _warnings(link):
+                log.warning("Redis", extra={"warning": warning})
+        user = await RedisStore.open(link, leases.held, config.store.data_dir)
+        leases.on_join = user.put_back_keys
         await signals.start()
         yield Stores(
-            await RedisStore.open(link, leases.held, config.store.data_dir),
+            user,
             RedisUploads(link, leases.held, lifetime_s=lifetime_s, quota_octets=quota_octets),
             RedisOutgoing(link, leases.held),
             Shared(leases, RedisMirror(link), signals),
@@ -85,3 +95,21 @@ async def stores(config: Config, *, worker: int | None = None) -> AsyncIterator[
     finally:
         await signals.aclose()
         await link.close()
+
+
+async def check_redis(config: Config) -> list[str]:
+    """Return what is unwise about the Redis of a configuration, or why it cannot be asked."""
+    assert config.store.redis_url is not None
+    link = RedisLink(config.store.redis_url, config.store.redis_ca_file)
+    try:
+        return await _warnings(link)
+    finally:
+        await link.close()
+
+
+async def _warnings(link: RedisLink) -> list[str]:
+    try:
+        found = [warning for settings in await read_settings(link) for warning in warnings_of(settings)]
+    except StoreError as error:
+        return [f"{error}; whether it keeps what it is given is not known"]
+    return [f"Redis at {link.address}: {warning}" for warning in dict.fromkeys(found)]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from gateway.auth.login import Authenticator
 from gateway.server.directory import Directory
 from gateway.server.push import Push
 from gateway.server.sending import Sending
-from gateway.store.api import Signals
+from gateway.store.api import Signals, StoreUnavailable
 
+BEGIN_AGAIN_S = (0.5, 1.0, 2.0, 4.0)  # a store that is away for longer takes the accounts with it
 REVOKED = "revoked"  # as a signal's account: no account is called so
 
 
@@ -31,8 +33,16 @@ class AccountWork:
         self._push.tell_revoked = lambda account_id: signals.publish(REVOKED, account_id.encode())
 
     async def begin(self, account_id: str) -> None:
-        await self._push.begin(account_id)
-        await self._sending.begin(account_id)
+        for wait_s in (*BEGIN_AGAIN_S, None):
+            try:
+                await self._push.begin(account_id)
+                await self._sending.begin(account_id)
+                await self._push.kept.settle(account_id)
+                return
+            except StoreUnavailable:
+                if wait_s is None:
+                    raise
+                await asyncio.sleep(wait_s)
 
     async def begin_all(self, is_ours: Callable[[str], bool]) -> None:
         """Begin with every account that has something to do, out of those that are ours."""
@@ -58,4 +68,4 @@ class AccountWork:
         )
 
     async def with_duties(self) -> set[str]:
-        return await self._push.owners() | await self._sending.owners()
+        return await self._push.owners() | await self._sending.owners() | await self._push.kept.owners()

@@ -115,10 +115,13 @@ class PushStore(Protocol):
     async def subscriptions(self, owner: str | None = None) -> Sequence[PushRecord]:
         """Return the records of one owner, or of all, expired ones too."""
 
-    async def put_position(self, id: str, position: str) -> None:
+    async def subscription_owners(self) -> Sequence[str]:
+        """Return the accounts that have some; one too many may be among them until it is looked at."""
+
+    async def put_position(self, owner: str, id: str, position: str) -> None:
         """Remember how far a subscription has been told, if it is still there."""
 
-    async def drop_subscriptions(self, ids: Collection[str]) -> None: ...
+    async def drop_subscriptions(self, owner: str, ids: Collection[str]) -> None: ...
 
 
 class SecretStore(Protocol):
@@ -129,7 +132,7 @@ class SecretStore(Protocol):
     async def sealed(self, account_id: str, field: str) -> bytes | None: ...
 
     async def sealed_accounts(self, field: str) -> Sequence[str]:
-        """Return the accounts that have something sealed in this field."""
+        """Return the accounts that have something sealed in this field, as `subscription_owners` does."""
 
     async def drop_sealed(self, account_id: str, field: str) -> None: ...
 
@@ -204,7 +207,7 @@ class RecordStore(Protocol):
         """
 
     async def record_accounts(self, type: str) -> Sequence[str]:
-        """Return the accounts that have a record of this type."""
+        """Return the accounts that have a record of this type, as `subscription_owners` does."""
 
 
 Write = Callable[[bytes], Awaitable[None]]
@@ -276,6 +279,12 @@ class LeaseStore(Protocol):
     async def take(self, account_id: str, node: Node) -> Lease | Node:
         """Take an account that nobody owns; else return the node that does. Taking again returns the same lease."""
 
+    async def adopt(self, account_id: str, lease: Lease) -> Lease:
+        """Return the lease of an account that comes and goes with an owned one. Raise `LeaseLost`.
+
+        No other account may ever adopt it. It is renewed with the lease that it goes with, and never released.
+        """
+
     async def renew(self, leases: Collection[Lease]) -> frozenset[str]:
         """Keep leases, every RENEW_S; return the accounts whose lease is another's, or gone."""
 
@@ -342,6 +351,9 @@ class Mirror(Protocol):
 
     async def begin(self, lease: Lease, head: Head, *, is_empty: bool) -> None:
         """Begin a mirror anew; unless the index is empty it cannot be loaded before a snapshot is written."""
+
+    async def check(self, lease: Lease) -> None:
+        """Return if entries could be added now."""
 
     async def append(self, lease: Lease, after: Head, entries: Sequence[bytes]) -> MirrorSizes:
         """Add entries behind the head that the owner knows, one step each. Doing it again does nothing."""

@@ -14,12 +14,11 @@ NODES = f"{VERSION}:{{nodes}}:alive"  # sorted set: id of a node -> until when i
 NODE_URLS = f"{VERSION}:{{nodes}}:urls"  # hash: id of a node -> URL
 RANDOM_KEYS = f"{VERSION}:{{keys}}:random"  # hash: name -> 32 octets
 FACTS = f"{VERSION}:{{facts}}:facts"  # hash: name -> what was learnt of a server
-PUSH_OWNERS = f"{VERSION}:{{push}}:owners"  # hash: id of a push subscription -> account
 
 
-def sealed_accounts(field: str) -> str:
-    """Set: the accounts that may have something sealed in this field."""
-    return f"{VERSION}:{{sealed}}:accounts:{field}"
+def names(kind: str) -> str:
+    """Hash: account that may have something of a kind -> mark of its last writing."""
+    return f"{VERSION}:{{names}}:{kind}"
 
 
 def _of(account_id: str, name: str) -> str:
@@ -82,11 +81,6 @@ def record_writes(account_id: str, type: str) -> str:
 def record_tombstones(account_id: str, type: str) -> str:
     """Sorted set: id by the seq it was destroyed with."""
     return _of(account_id, f"record-tombstones:{type}")
-
-
-def record_accounts(type: str) -> str:
-    """Set: the accounts that have had a record of this type."""
-    return f"{VERSION}:{{records}}:accounts:{type}"
 
 
 def uploads(account_id: str) -> str:

@@ -9,7 +9,7 @@ Rule 3: what an owner writes is fenced by `Held`: only under a lease that this n
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 
 from gateway.store import keys
 from gateway.store.api import LEASE_LIFETIME_S, NODE_LIFETIME_S, Lease, LeaseLost, Node
@@ -78,6 +78,16 @@ return held
 """
 )
 
+# Tokens grow from owner to owner, so that of an older one is the smaller.
+_ADOPT = Script.of(
+    """
+local token = redis.call('HGET', KEYS[1], 'token')
+if token and tonumber(token) > tonumber(ARGV[1]) then return redis.error_reply('LEASE lost') end
+redis.call('HSET', KEYS[1], 'token', ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+)
+
 _RENEW = Script.of(
     """
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
@@ -96,6 +106,7 @@ class Held:
 
     def __init__(self) -> None:
         self._leases: dict[str, Lease] = {}
+        self._adopted: dict[str, dict[str, Lease]] = {}  # by the account that they go with
 
     def __iter__(self) -> Iterator[Lease]:
         return iter(tuple(self._leases.values()))
@@ -103,8 +114,17 @@ class Held:
     def put(self, lease: Lease) -> None:
         self._leases[lease.account_id] = lease
 
+    def adopt(self, adopted: Lease, lease: Lease) -> None:
+        self._adopted.setdefault(lease.account_id, {})[adopted.account_id] = adopted
+        self.put(adopted)
+
+    def adopted(self, account_id: str) -> Collection[Lease]:
+        """Return what goes with an account."""
+        return tuple(self._adopted.get(account_id, {}).values())
+
     def drop(self, account_id: str) -> None:
-        self._leases.pop(account_id, None)
+        for id in (account_id, *self._adopted.pop(account_id, ())):
+            self._leases.pop(id, None)
 
     def token(self, account_id: str) -> int:
         """Return the token to write with. Raise `LeaseLost`."""
@@ -120,8 +140,10 @@ class RedisLeases:
     def __init__(self, link: RedisLink) -> None:
         self._link = link
         self.held = Held()
+        self.on_join: Callable[[], Awaitable[None]] = _nothing  # before: Redis may have lost everything since
 
     async def join(self, node: Node) -> None:
+        await self.on_join()
         await self._link.run(_JOIN, _NODE_KEYS, node.id, node.url, int(NODE_LIFETIME_S * 1000))
 
     async def beat(self, node: Node) -> bool:
@@ -153,11 +175,20 @@ class RedisLeases:
                 return holder
             gone = holder.id
 
+    async def adopt(self, account_id: str, lease: Lease) -> Lease:
+        adopted = Lease(account_id, lease.node, lease.token)
+        await self._link.run(_ADOPT, [keys.lease(account_id)], lease.token, int(LEASE_LIFETIME_S * 1000))
+        if self.held.token(lease.account_id) != lease.token:
+            raise LeaseLost("another node owns the account")
+        self.held.adopt(adopted, lease)
+        return adopted
+
     async def renew(self, leases: Collection[Lease]) -> frozenset[str]:
         lifetime_ms = int(LEASE_LIFETIME_S * 1000)
-        calls = [([keys.lease(lease.account_id)], (lease.token, lifetime_ms)) for lease in leases]
+        all_of = [(lease.account_id, one) for lease in leases for one in (lease, *self.held.adopted(lease.account_id))]
+        calls = [([keys.lease(one.account_id)], (one.token, lifetime_ms)) for _id, one in all_of]
         answers = await self._link.run_all(_RENEW, calls)
-        lost = {lease.account_id for lease, answer in zip(leases, answers, strict=True) if answer == 0}
+        lost = {id for (id, _lease), answer in zip(all_of, answers, strict=True) if answer == 0}
         for account_id in lost:
             self.held.drop(account_id)
         return frozenset(lost)
@@ -181,3 +212,7 @@ class RedisLeases:
         for lease in self.held:
             if lease.node == node:
                 self.held.drop(lease.account_id)
+
+
+async def _nothing() -> None:
+    return

@@ -37,6 +37,16 @@ redis.call('PEXPIRE', KEYS[2], ARGV[2])
 """
 )
 
+# A write that changes nothing: where it is refused, so is an append.
+_CHECK = Script.of(
+    FENCE
+    + f"""
+local run = redis.call('HGET', KEYS[2], 'run')
+if not run then return {_LOST} end
+redis.call('HSET', KEYS[2], 'run', run)
+"""
+)
+
 # epoch, step, token of the head; then the entries.
 _APPEND = Script.of(
     FENCE
@@ -115,6 +125,9 @@ class RedisMirror:
         await self._link.run(
             _BEGIN, _keys(lease), lease.token, LIFETIME_S * 1000, *head, 0 if is_empty else NO_SNAPSHOT
         )
+
+    async def check(self, lease: Lease) -> None:
+        await self._link.run(_CHECK, _keys(lease), lease.token)
 
     async def append(self, lease: Lease, after: Head, entries: Sequence[bytes]) -> MirrorSizes:
         answer = await self._link.run(_APPEND, _keys(lease), lease.token, LIFETIME_S * 1000, *after, *entries)

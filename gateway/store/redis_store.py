@@ -1,8 +1,8 @@
 """User state in Redis: the store of several nodes.
 
 Rule 1: what is written of an account is written by its owner: each write is fenced by the lease's token.
-Rule 2: what is kept of all accounts (which have a push subscription, …) is an index: it is written before what it
-        points to and taken away after it, so it may name too many and never too few.
+Rule 2: which accounts have a push subscription, mail that waits, … stands in an index (`redis_names`), which may name
+        too many and never too few.
 Rule 3: the random keys are also in a file of each node. The accounts' ids hang on them: when Redis has lost everything,
         the nodes put them back, and where others were drawn meanwhile that is told and nothing goes on.
 Rule 4: how durable a write is, Redis's settings decide (`redis_settings` looks at them).
@@ -16,6 +16,7 @@ import json
 import os
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,12 +25,20 @@ import msgpack
 from gateway.store import keys, redis_records
 from gateway.store.api import Fences, PushRecord, Records, RecordState, StoreError
 from gateway.store.redis_link import FENCE, RedisLink, Script, Value
+from gateway.store.redis_names import Kind, RedisNames
 from gateway.store.sqlite import KEY_OCTETS
 from gateway.store.sqlite_records import MARK_OCTETS
 
 KEYS_FILE = "cluster-keys.json"
 
 _PUT = Script.of(FENCE + "redis.call('HSET', KEYS[2], unpack(ARGV, 2))")
+_PUT_PUSH = Script.of(
+    FENCE
+    + """
+redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
+redis.call('HSET', KEYS[3], ARGV[2], ARGV[4])
+"""
+)
 _DROP = Script.of(FENCE + "for i = 2, #KEYS do redis.call('HDEL', KEYS[i], unpack(ARGV, 2)) end")
 _PUT_WHERE = Script.of(
     FENCE + "if redis.call('HEXISTS', KEYS[2], ARGV[2]) == 1 then redis.call('HSET', KEYS[3], ARGV[2], ARGV[3]) end"
@@ -55,6 +64,7 @@ class RedisStore:
     def __init__(self, link: RedisLink, fences: Fences, directory: Path, own_keys: dict[str, bytes]) -> None:
         self._link, self._fences, self._directory = link, fences, directory
         self._keys, self._writing = own_keys, asyncio.Lock()
+        self._names = RedisNames(link, fences)
 
     @classmethod
     async def open(cls, link: RedisLink, fences: Fences, directory: Path) -> RedisStore:
@@ -105,53 +115,52 @@ class RedisStore:
     async def put_subscription(self, record: PushRecord) -> None:
         values = asdict(record)
         del values["position"]
-        await self._link.call("HSET", keys.PUSH_OWNERS, record.id, record.owner)
-        await self._fenced(_PUT, record.owner, [keys.push(record.owner)], record.id, msgpack.packb(values))
-        await self.put_position(record.id, record.position)
+        touched = [keys.push(record.owner), keys.push_positions(record.owner)]
+        async with self._names.adding(record.owner, _subscriptions(record.owner)):
+            await self._fenced(_PUT_PUSH, record.owner, touched, record.id, msgpack.packb(values), record.position)
 
     async def subscriptions(self, owner: str | None = None) -> Sequence[PushRecord]:
-        owners = {owner} if owner is not None else {one.decode() for one in await self._all(keys.PUSH_OWNERS)}
-        found = [record for one in sorted(owners) for record in await self._subscriptions_of(one)]
+        owners = [owner] if owner is not None else await self.subscription_owners()
+        found = [record for one in owners for record in await self._subscriptions_of(one)]
         return sorted(found, key=lambda record: (record.expires_at_s, record.id))
+
+    async def subscription_owners(self) -> Sequence[str]:
+        return await self._names.accounts(_subscriptions("").name)
 
     async def _subscriptions_of(self, owner: str) -> list[PushRecord]:
         records = await self._hash(keys.push(owner))
-        positions = await self._hash(keys.push_positions(owner)) if records else {}
+        if not records:
+            await self._names.look(owner, _subscriptions(owner))
+            return []
+        positions = await self._hash(keys.push_positions(owner))
         return [_push_record(octets, positions.get(id, b"").decode()) for id, octets in records.items()]
 
-    async def put_position(self, id: str, position: str) -> None:
-        owner = await self._link.call("HGET", keys.PUSH_OWNERS, id)
-        if owner is not None:
-            account_id = owner.decode()
-            touched = [keys.push(account_id), keys.push_positions(account_id)]
-            await self._fenced(_PUT_WHERE, account_id, touched, id, position)
+    async def put_position(self, owner: str, id: str, position: str) -> None:
+        await self._fenced(_PUT_WHERE, owner, [keys.push(owner), keys.push_positions(owner)], id, position)
 
-    async def drop_subscriptions(self, ids: Collection[str]) -> None:
-        for id in ids:
-            owner = await self._link.call("HGET", keys.PUSH_OWNERS, id)
-            if owner is not None:
-                account_id = owner.decode()
-                touched = [keys.push(account_id), keys.push_positions(account_id)]
-                await self._fenced(_DROP, account_id, touched, id)
-                await self._link.call("HDEL", keys.PUSH_OWNERS, id)
+    async def drop_subscriptions(self, owner: str, ids: Collection[str]) -> None:
+        if ids:
+            await self._fenced(_DROP, owner, [keys.push(owner), keys.push_positions(owner)], *ids)
+            await self._names.look(owner, _subscriptions(owner))
 
     # ------------------------------------------------------------ secrets, sort orders
 
     async def put_sealed(self, account_id: str, field: str, sealed: bytes) -> None:
-        await self._link.call("SADD", keys.sealed_accounts(field), account_id)
-        await self._fenced(_PUT, account_id, [keys.sealed(account_id)], field, sealed)
+        async with self._names.adding(account_id, _sealed(account_id, field)):
+            await self._fenced(_PUT, account_id, [keys.sealed(account_id)], field, sealed)
 
     async def sealed(self, account_id: str, field: str) -> bytes | None:
         octets: bytes | None = await self._link.call("HGET", keys.sealed(account_id), field)
+        if octets is None:
+            await self._names.look(account_id, _sealed(account_id, field))
         return octets
 
     async def sealed_accounts(self, field: str) -> Sequence[str]:
-        named = await self._link.call("SMEMBERS", keys.sealed_accounts(field))
-        return sorted([one.decode() for one in named if await self.sealed(one.decode(), field) is not None])
+        return await self._names.accounts(_sealed("", field).name)
 
     async def drop_sealed(self, account_id: str, field: str) -> None:
         await self._fenced(_DROP, account_id, [keys.sealed(account_id)], field)
-        await self._link.call("SREM", keys.sealed_accounts(field), account_id)
+        await self._names.look(account_id, _sealed(account_id, field))
 
     async def sort_orders(self, account_id: str) -> Mapping[str, int]:
         return {path: int(order) for path, order in (await self._hash(keys.sort_orders(account_id))).items()}
@@ -168,7 +177,10 @@ class RedisStore:
         self, account_id: str, type: str, ids: Collection[str] | None = None, *, with_history: bool = False
     ) -> Records:
         zero = await self._mark_of_nothing()
-        return await redis_records.read(self._link, zero, account_id, type, ids, with_history=with_history)
+        found = await redis_records.read(self._link, zero, account_id, type, ids, with_history=with_history)
+        if ids is None and not found.by_id:
+            await self._names.look(account_id, _records(account_id, type))
+        return found
 
     async def record_states(self, account_id: str) -> Mapping[str, RecordState]:
         return await redis_records.states(self._link, account_id)
@@ -177,14 +189,17 @@ class RedisStore:
         self, account_id: str, writes: Mapping[str, Mapping[str, bytes | None]]
     ) -> Mapping[str, RecordState]:
         token, zero = self._fences.token(account_id), await self._mark_of_nothing()
-        for type, records in writes.items():
-            if any(octets is not None for octets in records.values()):
-                await self._link.call("SADD", keys.record_accounts(type), account_id)
-        return await redis_records.write(self._link, zero, token, account_id, writes, int(time.time()))
+        added = [type for type, some in writes.items() if any(octets is not None for octets in some.values())]
+        async with AsyncExitStack() as stack:
+            for type in sorted(added):
+                await stack.enter_async_context(self._names.adding(account_id, _records(account_id, type)))
+            new = await redis_records.write(self._link, zero, token, account_id, writes, int(time.time()))
+        for type in new.keys() - added:
+            await self._names.look(account_id, _records(account_id, type))
+        return new
 
     async def record_accounts(self, type: str) -> Sequence[str]:
-        named = [one.decode() for one in await self._link.call("SMEMBERS", keys.record_accounts(type))]
-        return sorted([one for one in named if await self._link.call("HLEN", keys.records(one, type))])
+        return await self._names.accounts(_records("", type).name)
 
     async def _mark_of_nothing(self) -> str:
         return (await self.key("record history"))[:MARK_OCTETS].hex()
@@ -200,8 +215,17 @@ class RedisStore:
         pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
         return {name.decode("utf-8", "surrogatepass"): value for name, value in pairs}
 
-    async def _all(self, key: str) -> list[bytes]:
-        return list(await self._link.call("HVALS", key))
+
+def _subscriptions(account_id: str) -> Kind:
+    return Kind("push", keys.push(account_id))
+
+
+def _sealed(account_id: str, field: str) -> Kind:
+    return Kind(f"sealed:{field}", keys.sealed(account_id), field)
+
+
+def _records(account_id: str, type: str) -> Kind:
+    return Kind(f"records:{type}", keys.records(account_id, type))
 
 
 def _push_record(octets: bytes, position: str) -> PushRecord:

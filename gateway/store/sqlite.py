@@ -151,13 +151,17 @@ class SqliteStore:
         query = f"SELECT {_PUSH} FROM push_subscription WHERE ?1 IS NULL OR owner = ?1 ORDER BY expires_at_s, id"
         return await self._run(lambda db: [_push_record(row) for row in db.execute(query, (owner,))])
 
-    async def put_position(self, id: str, position: str) -> None:
-        query = "UPDATE push_subscription SET position = ? WHERE id = ?"
-        await self._run(lambda db: db.execute(query, (position, id)))
+    async def subscription_owners(self) -> Sequence[str]:
+        query = "SELECT DISTINCT owner FROM push_subscription ORDER BY owner"
+        return await self._run(lambda db: [owner for (owner,) in db.execute(query)])
 
-    async def drop_subscriptions(self, ids: Collection[str]) -> None:
-        query = "DELETE FROM push_subscription WHERE id = ?"
-        await self._run(lambda db: db.executemany(query, [(id,) for id in ids]))
+    async def put_position(self, owner: str, id: str, position: str) -> None:
+        query = "UPDATE push_subscription SET position = ? WHERE id = ? AND owner = ?"
+        await self._run(lambda db: db.execute(query, (position, id, owner)))
+
+    async def drop_subscriptions(self, owner: str, ids: Collection[str]) -> None:
+        query = "DELETE FROM push_subscription WHERE id = ? AND owner = ?"
+        await self._run(lambda db: db.executemany(query, [(id, owner) for id in ids]))
         await self._forget()
 
     async def put_sealed(self, account_id: str, field: str, sealed: bytes) -> None:

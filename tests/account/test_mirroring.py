@@ -156,6 +156,8 @@ async def test_the_old_owner_writes_nothing_more(nodes: Nodes) -> None:
     assert nodes.lost == ["a-0"]
     with UNAVAILABLE:
         await first.apply(arriving(3))
+    with UNAVAILABLE:
+        await first.ready()
     assert emails(second) == {"M1"}
 
 
@@ -259,7 +261,8 @@ async def test_an_evicted_key_is_noticed(nodes: Nodes, key: Callable[[str], str]
         changes(second, old)
 
 
-async def test_the_owner_mends_a_mirror_that_was_lost(nodes: Nodes) -> None:
+@pytest.mark.parametrize("is_asked_first", [False, True], ids=["by a batch", "asked first"])
+async def test_the_owner_mends_a_mirror_that_was_lost(nodes: Nodes, is_asked_first: bool) -> None:
     """While it holds the lease: the batch that finds out fails, and the next goes on under a new epoch, told to all."""
     first = await nodes.open("a")
     await first.apply(arriving(1))
@@ -267,8 +270,11 @@ async def test_the_owner_mends_a_mirror_that_was_lost(nodes: Nodes) -> None:
     first.subscribe(heard.append)
     old = states(first)["Email"]
     nodes.server.cli("DEL", keys.mirror_head(ID))
-    with UNAVAILABLE:
-        await first.apply(arriving(2))
+    if is_asked_first:
+        await first.ready()
+    else:
+        with UNAVAILABLE:
+            await first.apply(arriving(2))
     await first.apply(arriving(2))
     assert set(heard[0].states) >= {"Email", "Thread", "Mailbox"}
     with pytest.raises(MethodError, match="cannotCalculateChanges"):
@@ -351,11 +357,16 @@ async def test_a_redis_that_takes_no_writes(
     await first.apply(arriving(1))
     old = states(first)["Email"]
     own_nodes.server.cli(*break_it)
+    with UNAVAILABLE:
+        await first.ready()
     for _ in range(2):
         with UNAVAILABLE:
             await first.apply(arriving(2))
+    with UNAVAILABLE:
+        await first.ready()
     assert states(first)["Email"] == old
     own_nodes.server.cli(*mend_it)
+    await first.ready()
     await retried(first, arriving(2))
     assert changes(first, old).created == ["M2"]
     assert own_nodes.lost == []

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.store import PushRecord, SqliteStore
+from gateway.store.api import UserStore
 from tests.store.conftest import Stores
 
 
@@ -40,10 +41,23 @@ async def test_how_far_it_was_told_is_kept(stores: Stores) -> None:
     """Of one that is still there; one that has gone does not come back by it."""
     store = await stores.open()
     await store.put_subscription(record("s1"))
-    await store.put_position("s1", "here")
-    await store.put_position("gone", "here")
+    await store.put_position("a1", "s1", "here")
+    await store.put_position("a1", "gone", "here")
+    await store.put_position("a2", "s1", "there")
     assert [one.position for one in await store.subscriptions()] == ["here"]
     await store.close()
+
+
+async def test_one_owner_drops_its_own(store: UserStore) -> None:
+    """And who has some is known without reading them."""
+    for one in (record("s1"), record("s2"), record("s3", "a2")):
+        await store.put_subscription(one)
+    await store.drop_subscriptions("a1", ["s1", "s3"])
+    assert await store.subscription_owners() == ["a1", "a2"]
+    await store.drop_subscriptions("a1", ["s2"])
+    assert await store.subscription_owners() == ["a2"]
+    await store.drop_subscriptions("a1", [])
+    assert [one.id for one in await store.subscriptions()] == ["s3"]
 
 
 async def test_what_is_dropped_is_erased(tmp_path: Path) -> None:
@@ -53,7 +67,7 @@ async def test_what_is_dropped_is_erased(tmp_path: Path) -> None:
     await store.put_sealed("a1", "push login", b"unmistakable-sealed")
     files = [tmp_path / f"gateway.db{suffix}" for suffix in ("", "-wal", "-shm")]
     assert any(b"unmistakable" in path.read_bytes() for path in files if path.exists())
-    await store.drop_subscriptions(["s1"])
+    await store.drop_subscriptions("a1", ["s1"])
     await store.drop_sealed("a1", "push login")
     assert await store.subscriptions() == []
     assert not any(b"unmistakable" in path.read_bytes() for path in files if path.exists())

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.store import redis_leases
+from gateway.store import keys, redis_leases
 from gateway.store.api import Lease, LeaseLost, Node
 from gateway.store.redis_leases import RedisLeases
 from gateway.store.redis_link import RedisLink
@@ -92,6 +92,29 @@ async def test_a_node_that_leaves_is_gone_at_once(leases: RedisLeases, link: Red
     await other.join(B)
     assert (await taken(other, "u1", B)).node == B
     assert not await leases.beat(A)
+
+
+async def test_what_goes_with_an_account(leases: RedisLeases, link: RedisLink) -> None:
+    """An account that was adopted is written by the owner of the other one, is kept with it, and is lost with it."""
+    other = RedisLeases(link)
+    await leases.join(A)
+    lease = await taken(leases, "u1", A)
+    adopted = await leases.adopt("shared", lease)
+    assert (adopted.token, leases.held.token("shared")) == (lease.token, lease.token)
+    await link.call("PEXPIRE", keys.lease("shared"), 1000)
+    assert await leases.renew([lease]) == frozenset()
+    assert int(await link.call("PTTL", keys.lease("shared"))) > 1000
+    await leases.leave(A)
+    with pytest.raises(LeaseLost):
+        leases.held.token("shared")
+    await other.join(B)
+    newer = await taken(other, "u1", B)
+    await other.adopt("shared", newer)
+    leases.held.put(lease)  # a node that does not know yet
+    with pytest.raises(LeaseLost):
+        await leases.adopt("shared", lease)
+    await link.call("DEL", keys.lease("shared"))
+    assert await other.renew([newer]) == {"u1"}
 
 
 async def test_one_of_many_gets_it(leases: RedisLeases, link: RedisLink) -> None:

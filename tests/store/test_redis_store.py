@@ -45,8 +45,8 @@ async def test_an_old_owner_writes_nothing(link: RedisLink, tmp_path: Path) -> N
     async def refused() -> None:
         for late in (
             store.put_subscription(RECORD),
-            store.put_position("s1", "late"),
-            store.drop_subscriptions(["s1"]),
+            store.put_position("a", "s1", "late"),
+            store.drop_subscriptions("a", ["s1"]),
             store.put_sealed("a", "f", b"2"),
             store.drop_sealed("a", "f"),
             store.put_sort_orders("a", {"p": 1}),

@@ -27,7 +27,7 @@ from gateway.sync.writes.expunging import Debts, remove
 from gateway.sync.writes.flags import flag_of, is_sendable, not_kept, spelled
 from gateway.sync.writes.moving import arrivals, first_new, is_other
 from gateway.sync.writes.outcome import Outcome
-from gateway.sync.writes.refusals import UNDONE, UNKNOWN, refusal
+from gateway.sync.writes.refusals import UNDONE, UNKNOWN, UNTOLD, refusal
 from gateway.sync.writes.refusals import not_kept as not_kept_error
 from gateway.sync.writes.standing import standing_of
 from gateway.upstream.imap import CommandFailed, Connection, ImapError, Message
@@ -244,7 +244,10 @@ class Appending:
     async def _apply(self, outcome: Outcome) -> None:
         batch = outcome.batch()
         if batch is not None:
-            await self._link.account.apply(batch)
+            try:
+                await self._link.account.apply(batch)
+            except MethodError as error:  # nobody may take this for a message that was not stored
+                raise SetError("serverFail", UNTOLD) from error
 
     def _refuse_existing(self, email_id: str) -> None:
         if standing_of(self._link, [email_id]).live(email_id):

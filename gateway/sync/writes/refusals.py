@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.jmap.errors import SetError
 from gateway.upstream.imap import CommandFailed
 
+UNTOLD = "the mail server has done this, and it could not be written down here; it is shown as soon as it can be"
 UNKNOWN = "the connection to the mail server broke, and it could not be found out what became of this"
 UNDONE = "the connection to the mail server broke before this was done"
 

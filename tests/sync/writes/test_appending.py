@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.account.backend import NewEmail
-from gateway.jmap.errors import SetError
+from gateway.jmap.errors import MethodError, SetError
 from tests.sync.conftest import OpenAccount
 from tests.sync.writes.conftest import ALL, ids_by_subject, mailbox_ids, make, message, states, there, view
 from tests.upstreams.upstream import Upstream
@@ -55,6 +55,31 @@ async def test_stored_with_flags_and_date_in_all_its_mailboxes(upstream: Upstrea
     fresh = await open_account(upstream, login, index="fresh")
     await fresh.fresh(ALL)
     assert ids_by_subject(fresh) == {"new": email_id}
+
+
+async def test_nothing_is_stored_that_could_not_be_written_down(
+    dovecot: Upstream, open_account: OpenAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that is told to try again must not get the message twice; one that is stored all the same is told of."""
+    login = dovecot.fresh_login()
+    account = await open_account(dovecot, login)
+    await account.fresh(ALL)
+    email = _email(message("new"), mailbox_ids(account)["INBOX"])
+
+    async def away(*_arguments: object) -> Any:
+        raise MethodError("serverUnavailable")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(account, "ready", away)
+        with pytest.raises(MethodError, match="serverUnavailable"):
+            await account.backend.append_email(email)
+        assert there(dovecot, login, "INBOX") == []
+    with monkeypatch.context() as broken:
+        broken.setattr(account, "apply", away)
+        with pytest.raises(SetError, match="could not be written down"):
+            await account.backend.append_email(email)
+    await account.fresh(ALL)
+    assert view(account).keys() == {"new"}
 
 
 async def test_stored_twice(upstream: Upstream, open_account: OpenAccount) -> None:
