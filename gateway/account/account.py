@@ -85,7 +85,13 @@ class Account:
         self._mirroring: Mirroring | None = None
         if mirror is not None and lease is not None:
             self._mirroring = Mirroring(
-                self._index, mirror, lease, write=_write, read=_read, moved=self._announce_all, lost=lost
+                self._index,
+                mirror,
+                lease,
+                write=_write_through,
+                read=_read_through,
+                moved=self._announce_all,
+                lost=lost,
             )
         self._listings = Listings()
         self._batches: asyncio.Queue[tuple[Batch | None, asyncio.Future[Applied]]] = asyncio.Queue(MAX_WAITING_BATCHES)
@@ -312,9 +318,23 @@ def _write(work: Callable[..., Any], /, *arguments: object) -> asyncio.Future[An
     return asyncio.get_running_loop().run_in_executor(_writers, work, *arguments)
 
 
-def _read(work: Callable[..., Any], /, *arguments: object) -> asyncio.Future[Any]:
-    """Run something in a thread that reads."""
-    return asyncio.get_running_loop().run_in_executor(_readers, work, *arguments)
+async def _write_through(work: Callable[..., Any], /, *arguments: object) -> Any:
+    return await _through(_write(work, *arguments))
+
+
+async def _read_through(work: Callable[..., Any], /, *arguments: object) -> Any:
+    return await _through(asyncio.get_running_loop().run_in_executor(_readers, work, *arguments))
+
+
+async def _through(thread: asyncio.Future[Any]) -> Any:
+    """Wait for a thread; who is cancelled waits too: it uses a connection that will be closed."""
+    try:
+        return await asyncio.shield(thread)
+    except asyncio.CancelledError:
+        await asyncio.wait([thread])
+        if not thread.cancelled():
+            thread.exception()  # looked at: nobody else will
+        raise
 
 
 def _told(error: Exception) -> MethodError:

@@ -23,7 +23,9 @@ from gateway.store.api import Head, Lease, LeaseLost, Mirror, Mirrored, MirrorLo
 
 MIN_LOG_OCTETS = 128 * 1024  # before a snapshot is worth its while
 LOG_SHARE = 4  # the log may grow to this part of the snapshot: each octet of it costs as many of the next snapshot
-SNAPSHOT_SPACING_S = 10.0  # between two attempts
+SNAPSHOT_SPACING_S = 10.0  # between two that the log asks for
+SNAPSHOT_AGAIN_S = 1.0  # after an attempt that failed
+READY_S = 0.5  # what took something a moment ago is not asked again: a row of writes pays for one question
 ENTRIES_AT_ONCE = 100  # replayed in one go of a thread
 
 
@@ -51,9 +53,10 @@ class Mirroring:
         self._index, self._mirror, self.lease = index, mirror, lease
         self._write, self._read, self._moved, self._lost = write, read, moved, lost
         self._acked: Head | None = None  # what the mirror has for sure
-        self._is_adrift = self._is_given_up = False
+        self._is_adrift = self._is_given_up = self._is_closed = False
         self._snapshotting: asyncio.Task[None] | None = None
         self._no_snapshot_before = 0.0
+        self._heard_at = float("-inf")  # when the mirror last took something
         self._log = logging.LoggerAdapter(logging.getLogger(__name__), {"account": lease.account_id})
 
     async def join(self) -> None:
@@ -77,11 +80,14 @@ class Mirroring:
             raise LeaseLost("the account was given up")
         if self._is_adrift:
             raise MirrorLost("what the mirror has is not known")
+        if time.monotonic() - self._heard_at < READY_S:
+            return
         try:
             await self._mirror.check(self.lease)
         except StoreError:
             self.break_off()
             raise
+        self._heard_at = time.monotonic()
 
     async def apply(self, batch: Batch | None) -> Applied:
         """Apply a batch; None: close the connection that writes. Raise `StoreError` where it is not mirrored."""
@@ -106,6 +112,7 @@ class Mirroring:
                     self._give_up("the lease is lost")
                 raise
             self._acked = Head(self._acked.epoch, self._acked.step + len(entries), self.lease.token)
+            self._heard_at = time.monotonic()
         if batch.is_bulk and not is_due:
             return applied
         try:
@@ -119,9 +126,10 @@ class Mirroring:
 
     def break_off(self) -> None:
         """Look at the mirror before the next batch: the index is not what it was taken for."""
-        self._is_adrift = True
+        self._is_adrift, self._heard_at = True, float("-inf")
 
     async def aclose(self) -> None:
+        self._is_closed = True
         if self._snapshotting is not None:
             self._snapshotting.cancel()
             await asyncio.gather(self._snapshotting, return_exceptions=True)
@@ -198,13 +206,26 @@ class Mirroring:
             self._snapshotting = asyncio.create_task(self._put_snapshot(), name=f"mirror {self.lease.account_id}")
 
     async def _put_snapshot(self) -> None:
-        try:
+        """Write a snapshot of the history that the mirror is of."""
+        while not (self._is_given_up or self._is_closed):
             with self._index.thread_snapshot() as snapshot:
                 meta = dict(snapshot.connection.execute("SELECT key, value FROM meta"))
                 of = Head(meta["epoch"], meta["step"], meta["token"])
-                await self._mirror.put_snapshot(self.lease, of, self._parts(dump(snapshot.connection)))
-        except StoreError as error:  # the log still has everything; it is tried again
-            self._log.warning("a snapshot was not written", extra={"reason": str(error)})
+                try:
+                    await self._mirror.put_snapshot(self.lease, of, self._parts(dump(snapshot.connection)))
+                except StoreError as error:
+                    self._log.warning("a snapshot was not written", extra={"reason": str(error)})
+                    if isinstance(error, (LeaseLost, MirrorLost)) and self._is_of(of):
+                        self.break_off()  # the next batch finds out what to do
+                        return
+                else:
+                    if self._is_of(of):
+                        return
+            await asyncio.sleep(SNAPSHOT_AGAIN_S)
+
+    def _is_of(self, head: Head) -> bool:
+        """Tell whether the mirror still has the history of this head."""
+        return self._acked is not None and self._acked.epoch == head.epoch
 
     async def _parts(self, parts: Any) -> AsyncIterator[bytes]:
         while (part := await self._read(next, parts, None)) is not None:

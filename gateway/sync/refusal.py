@@ -16,7 +16,7 @@ _OVER_QUOTA = {"OVERQUOTA", "LIMIT"}
 _FAILED = {"SERVERBUG", "UNAVAILABLE", "INUSE", "CORRUPTION", "CONTACTADMIN", "CLIENTBUG", "EXPIRED", "THROTTLED"}
 
 
-# Dovecot 2.3 keeps a mailbox in a directory of its path, which may have 255 octets. Of a RENAME to a longer one it says:
+# Dovecot 2.3 keeps a mailbox in a directory of its path, which may have 255 octets. Of a RENAME to a longer one:
 #   NO [SERVERBUG] Internal error occurred.
 LONG_PATH_OCTETS = 200
 

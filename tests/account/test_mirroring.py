@@ -70,9 +70,10 @@ def changes(account: Account, since: str) -> Changes:
 class Nodes:
     """Several nodes on one Redis, each with a directory of its own."""
 
-    def __init__(self, server: RedisServer, directory: Path) -> None:
+    def __init__(self, server: RedisServer, directory: Path, url: str | None = None) -> None:
+        """`url`: of a Redis Cluster that the server is one of."""
         self.server, self.directory = server, directory
-        self.link = RedisLink(check_redis_url(server.url))
+        self.link = RedisLink(check_redis_url(url or server.url))
         self.mirror = RedisMirror(self.link)
         self.lost: list[str] = []
         self._open: list[Account] = []
@@ -262,7 +263,9 @@ async def test_an_evicted_key_is_noticed(nodes: Nodes, key: Callable[[str], str]
 
 
 @pytest.mark.parametrize("is_asked_first", [False, True], ids=["by a batch", "asked first"])
-async def test_the_owner_mends_a_mirror_that_was_lost(nodes: Nodes, is_asked_first: bool) -> None:
+async def test_the_owner_mends_a_mirror_that_was_lost(
+    nodes: Nodes, is_asked_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While it holds the lease: the batch that finds out fails, and the next goes on under a new epoch, told to all."""
     first = await nodes.open("a")
     await first.apply(arriving(1))
@@ -270,6 +273,7 @@ async def test_the_owner_mends_a_mirror_that_was_lost(nodes: Nodes, is_asked_fir
     first.subscribe(heard.append)
     old = states(first)["Email"]
     nodes.server.cli("DEL", keys.mirror_head(ID))
+    monkeypatch.setattr("gateway.account.mirroring.READY_S", 0.0)
     if is_asked_first:
         await first.ready()
     else:
@@ -350,13 +354,14 @@ async def test_a_redis_that_does_not_answer(own_nodes: Nodes, monkeypatch: pytes
     ids=["read-only", "full", "without replicas"],
 )
 async def test_a_redis_that_takes_no_writes(
-    own_nodes: Nodes, break_it: tuple[str, ...], mend_it: tuple[str, ...]
+    own_nodes: Nodes, break_it: tuple[str, ...], mend_it: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Batches are refused and change nothing; once it takes writes again, all goes on where it was."""
     first = await own_nodes.open("a")
     await first.apply(arriving(1))
     old = states(first)["Email"]
     own_nodes.server.cli(*break_it)
+    monkeypatch.setattr("gateway.account.mirroring.READY_S", 0.0)
     with UNAVAILABLE:
         await first.ready()
     for _ in range(2):
