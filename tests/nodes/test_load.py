@@ -32,7 +32,7 @@ SECONDS = float(os.environ.get("SOAK_S", "300")) if SOAK else 20.0
 UNAVAILABLE_S = 12.0 if SOAK else 90.0  # short, it runs beside other tests: how long things take is no claim then
 NODES = 3
 KILL_EVERY_S = 20.0 if SOAK else 8.0
-# Some 30 requests a second in all: half of what two cores bear beside a mail server, so that the bar is about takeovers.
+# Some 30 requests a second in all: half of what two cores bear beside a mail server, so the bar is about takeovers.
 # Where nothing is killed, 200 accounts see 4 s at the longest, on cores that others use too.
 PAUSE_S = ACCOUNTS / 30
 BEGIN_AT_ONCE = 8
