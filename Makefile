@@ -4,7 +4,7 @@
 #   make test     install what the tests need, then run everything
 #   make check    format, lint, types and the fast tests: under a minute
 #   make bench    measure, and print one table
-#   make soak     the tests that cut connections and mix operations, at every position and for long
+#   make soak     the tests that cut connections, mix operations, send nonsense and kill nodes, for long
 #   make clean    remove the virtual environment and everything cached
 
 VENV    ?= .venv
@@ -45,7 +45,8 @@ bench: $(VENV)/.has-test
 
 soak: $(VENV)/.has-test
 	$(PYTHON) -m tests.upstreams.debian
-	CUTS=all SOAK=1 $(PYTHON) -m pytest -q --timeout=7200 tests/sync tests/server/test_sieve_cuts.py $(PYTEST_ARGS)
+	CUTS=all SOAK=1 $(PYTHON) -m pytest -q --timeout=7200 \
+		tests/sync tests/server/test_sieve_cuts.py tests/server/test_hostile.py tests/nodes $(PYTEST_ARGS)
 
 $(VENV)/.has-demo: pyproject.toml tools/venv
 	tools/venv $(VENV) demo

@@ -111,6 +111,7 @@ class Ownership:
         for task in (*self._chores, *self._tasks):
             task.cancel()
         await asyncio.gather(*self._chores, *self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._closing.values(), return_exceptions=True)
         try:
             await self._store.leave(self.node)
         except StoreError as error:
@@ -180,7 +181,7 @@ class Ownership:
             except TimeoutError:
                 log.warning("requests are cut off", extra={"account": account_id, "count": owned.under_way})
         if self._owned.get(account_id) is owned:  # else it was lost meanwhile
-            await self._close(account_id, owned)
+            await asyncio.shield(self._close(account_id, owned))  # what is begun is finished, whoever waits
 
     def lease(self, account_id: str) -> Lease:
         """Return by what an account is owned. Raise `MethodError`."""

@@ -22,6 +22,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -126,7 +127,11 @@ class _Parent:
                 self._stopping.set()
                 self._rests(index)
                 return
-            await asyncio.sleep(RESTART_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RESTART_S):
+                    await self._stopping.wait()
+                self._rests(index)
+                return
 
     async def _start(self, index: int) -> _Worker:
         ours, theirs = socket.socketpair()

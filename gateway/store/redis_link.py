@@ -13,8 +13,8 @@ import asyncio
 import hashlib
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,6 +61,22 @@ class Script(NamedTuple):
 # The first lines of a script whose first key is the account's lease, and whose first argument the token: an owner
 # writes, or nobody.
 FENCE = "if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return redis.error_reply('LEASE lost') end\n"
+
+
+@contextmanager
+def cancellable() -> Iterator[None]:
+    """Have a task that was cancelled inside end.
+
+    redis-py writes under `asyncio.wait_for`, which before Python 3.12 loses a cancellation that comes with the result.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    try:
+        yield
+    finally:
+        if task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 class RedisLink:
@@ -141,8 +157,9 @@ class RedisLink:
         if time.monotonic() < self._not_before:
             raise StoreUnavailable(f"Redis at {self.address} does not answer")
         try:
-            async with asyncio.timeout(timeout_s):
-                yield
+            with cancellable():
+                async with asyncio.timeout(timeout_s):
+                    yield
         except exceptions.RedisError as error:
             raise self._reason(error) from None
         except OSError as error:  # TimeoutError is one

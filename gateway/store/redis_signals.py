@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from gateway.store import keys
 from gateway.store.api import StoreError
-from gateway.store.redis_link import CALL_TIMEOUT_S, RedisLink
+from gateway.store.redis_link import CALL_TIMEOUT_S, RedisLink, cancellable
 
 Heard = Callable[[bytes | None], None]
 
@@ -95,12 +95,13 @@ class RedisSignals:
             self._wanted.clear()
             if not (wanted := set(self._listeners)):
                 return
-            async with asyncio.timeout(CALL_TIMEOUT_S):
-                if new := wanted - subscribed:
-                    await pubsub.subscribe(*new)
-                if old := subscribed - wanted:
-                    await pubsub.unsubscribe(*old)
-                await pubsub.ping()
+            with cancellable():
+                async with asyncio.timeout(CALL_TIMEOUT_S):
+                    if new := wanted - subscribed:
+                        await pubsub.subscribe(*new)
+                    if old := subscribed - wanted:
+                        await pubsub.unsubscribe(*old)
+                    await pubsub.ping()
             subscribed = wanted
             waiting = asyncio.create_task(self._wanted.wait())
             try:
@@ -112,8 +113,10 @@ class RedisSignals:
     async def _read(self, pubsub: PubSub) -> None:
         """Hand on what comes; raise when the connection breaks or falls silent."""
         while True:
-            async with asyncio.timeout(2 * PING_S + CALL_TIMEOUT_S):
-                message: dict[str, Any] | None = await pubsub.get_message(timeout=None)
+            message: dict[str, Any] | None
+            with cancellable():
+                async with asyncio.timeout(2 * PING_S + CALL_TIMEOUT_S):
+                    message = await pubsub.get_message(timeout=None)
             if message is None:
                 continue
             if message["type"] == "subscribe":

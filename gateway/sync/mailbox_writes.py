@@ -70,7 +70,7 @@ class MailboxWrites:
                 if error is None:  # made, but nowhere that the tree shows
                     await self._attempt(Delete(path))
                     raise _GONE
-                raise refusal(error, properties=["role" if error.code == "USEATTR" else "name"])
+                raise refusal(error, properties=["role" if error.code == "USEATTR" else "name"], path=path)
             if not _agrees(made, new.is_subscribed, new.sort_order):
                 await self._dress(path, new.is_subscribed, new.sort_order)
                 await self._look_again()
@@ -155,7 +155,7 @@ class MailboxWrites:
         if old.id not in now:
             raise SetError("notFound")
         if now[old.id].path != path:
-            raise refusal(error, properties=_properties(change)) if error is not None else _GONE
+            raise refusal(error, properties=_properties(change), path=path) if error is not None else _GONE
         # Where a RENAME is not one step (Cyrus), one that was cut short leaves some below the old path.
         left = [facts for facts in subtree if facts.id in now and hierarchy.is_below(now[facts.id].path, old.path)]
         for facts in sorted(left, key=lambda facts: facts.path):

@@ -16,8 +16,15 @@ _OVER_QUOTA = {"OVERQUOTA", "LIMIT"}
 _FAILED = {"SERVERBUG", "UNAVAILABLE", "INUSE", "CORRUPTION", "CONTACTADMIN", "CLIENTBUG", "EXPIRED", "THROTTLED"}
 
 
-def refusal(error: ImapError, *, properties: Sequence[str] = ()) -> SetError:
-    """Return why a write was refused. `properties`: what the command was about, if it was about values."""
+# Dovecot 2.3 keeps a mailbox in a directory of its path, which may have 255 octets. Of a RENAME to a longer one:
+#   NO [SERVERBUG] Internal error occurred.
+LONG_PATH_OCTETS = 200
+
+
+def refusal(error: ImapError, *, properties: Sequence[str] = (), path: str = "") -> SetError:
+    """Return why a write was refused. `properties`: what the command was about, if it was about values; `path`: the
+    name that a mailbox was to have.
+    """
     code = error.code or ""
     if not isinstance(error, CommandFailed):
         return SetError("serverFail", "the connection to the mail server broke; nothing was changed")
@@ -30,6 +37,8 @@ def refusal(error: ImapError, *, properties: Sequence[str] = ()) -> SetError:
         return SetError("mailboxHasChild")
     if code == "NONEXISTENT" and not properties:
         return SetError("notFound")
+    if code == "SERVERBUG" and len(path.encode()) > LONG_PATH_OCTETS:
+        return SetError("invalidProperties", "the mail server takes no name of that length", properties=properties)
     if code in _FAILED:
         return SetError("serverFail", f"the mail server could not do this at present{told}")
     if code == "ALREADYEXISTS":

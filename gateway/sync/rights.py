@@ -8,19 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-ALL_RIGHTS = frozenset(
-    {
-        "mayReadItems",
-        "mayAddItems",
-        "mayRemoveItems",
-        "maySetSeen",
-        "maySetKeywords",
-        "mayCreateChild",
-        "mayRename",
-        "mayDelete",
-        "maySubmit",
-    }
-)
+from gateway.jmap.objects.mailbox import RIGHTS
+
+ALL_RIGHTS = frozenset(RIGHTS)
 _LETTERS = {
     "mayReadItems": "lr",
     "mayAddItems": "i",

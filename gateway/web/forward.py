@@ -2,8 +2,8 @@
 
 Rule 1: a request whose account is served here pays one look-up in memory.
 Rule 2: what may have been carried out is not sent twice. A request is sent again only when the other node says that
-        it did nothing (421), was not reached at all, or when it was a GET that had not been answered yet. Anything
-        else that is lost half-way is answered with 503 that says so.
+        it did nothing (421), was not reached at all, or when it could only read and had not been answered yet: a GET,
+        or method calls that all read. Anything else that is lost half-way is answered with 503 that says so.
 Rule 3: an account whose owner has vanished is waited for, up to `WAIT_S`: by then it has another owner.
 Rule 4: octets go through both ways as they come, and neither end may read more than the other takes.
 """
@@ -17,12 +17,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
 import aiohttp
+import orjson
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.jmap.errors import MethodError, RequestError
 from gateway.metrics import Metrics
+from gateway.web.api import post_request
 from gateway.web.body import READ, SILENCE_S
 from gateway.web.eventsource import get_event_source
 from gateway.web.hop import HEADER, MOVED_HEADER, Hop, HopSeal, Moved
@@ -54,6 +56,7 @@ _HOP_BY_HOP = frozenset(
 )  # fmt: skip
 _SKIPPED = (hdrs.USER_AGENT, hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE)  # that the library would add
 _SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
+_READING = frozenset({"get", "changes", "query", "queryChanges", "echo", "parse", "lookup", "validate"})
 
 
 log = logging.getLogger(__name__)
@@ -122,7 +125,7 @@ class Forwarder:
             except Unreachable:
                 outcome, is_over = "unreachable", not body.can_be_sent_again
             except Lost:
-                outcome, is_over = "lost", request.method not in _SAFE
+                outcome, is_over = "lost", request.method not in _SAFE and not body.only_reads
             else:
                 self._metrics.forward_done("answered", time.perf_counter() - began)
                 return response
@@ -259,6 +262,11 @@ class _Body:
     def can_be_sent_again(self) -> bool:
         return not self._is_begun
 
+    @property
+    def only_reads(self) -> bool:
+        """Tell whether it is a request of the API that changes nothing."""
+        return self._whole is not None and self._request.match_info.handler is post_request and reads(self._whole)
+
     async def data(self) -> bytes | AsyncIterator[bytes] | None:
         request = self._request
         if not request.body_exists:
@@ -308,6 +316,15 @@ def _has_ticket(request: web.Request) -> bool:
         and "ticket" in request.query
         and hdrs.AUTHORIZATION not in request.headers
     )
+
+
+def reads(octets: bytes) -> bool:
+    """Tell whether all method calls of a request (RFC 8620 section 3.3) change nothing."""
+    try:
+        calls = orjson.loads(octets)["methodCalls"]
+        return all(str(call[0]).rpartition("/")[2] in _READING for call in calls)
+    except (ValueError, TypeError, LookupError):
+        return False
 
 
 def _expire(cut: asyncio.Timeout) -> None:

@@ -196,6 +196,26 @@ async def test_import(upstream: Upstream, accounts: dict[str, Account]) -> None:
     assert shown["mailboxIds"] == {inbox: True, work: True}
 
 
+async def test_long_keywords(upstream: Upstream, accounts: dict[str, Account]) -> None:
+    """A keyword that the server finds too long is what is wrong with the Email, by whichever command it came."""
+    client = Client(accounts)
+    inbox, keyword = await client.inbox(), "k" * 60
+    blob_id = UPLOADS.add(b"Subject: x\r\nMessage-ID: <1@x>\r\n\r\nx\r\n", "message/rfc822")
+    given = {"blobId": blob_id, "mailboxIds": {inbox: True}}
+    id = (await client.call("Email/import", emails={"k": given}))["created"]["k"]["id"]
+    update = await client.call("Email/set", update={id: {f"keywords/{keyword}": True}})
+    made = await client.call("Email/set", create={"k": {"mailboxIds": {inbox: True}, "keywords": {keyword: True}}})
+    blob_id = UPLOADS.add(b"Subject: y\r\nMessage-ID: <2@x>\r\n\r\nx\r\n", "message/rfc822")
+    given = {"blobId": blob_id, "mailboxIds": {inbox: True}, "keywords": {keyword: True}}
+    imported = await client.call("Email/import", emails={"k": given})
+    if "dovecot" not in upstream.kind:
+        assert (update["notUpdated"], made["notCreated"], imported["notCreated"]) == (None, None, None)
+        return
+    for error in (update["notUpdated"][id], made["notCreated"]["k"], imported["notCreated"]["k"]):
+        assert (error["type"], error["properties"]) == ("invalidProperties", ["keywords"])
+    assert (await client.call("Email/query"))["ids"] == [id]
+
+
 async def test_many(upstream: Upstream, accounts: dict[str, Account]) -> None:
     """Hundreds of Emails are marked, moved and destroyed in one call each."""
     client = Client(accounts)

@@ -36,6 +36,7 @@ class Node:
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory, self._arguments = directory, arguments
+        self._workers = int(arguments[arguments.index("--workers") + 1]) if "--workers" in arguments else 1
         self.port, self.admin_port = free_port(), free_port()
         self.log = directory / "gateway.log"
         config = directory / "gateway.toml"
@@ -81,8 +82,10 @@ data_dir = "{directory / "data"}"
             time.sleep(0.05)
 
     def is_ready(self) -> bool:
+        """Tell whether it serves; with `--workers`, whether all of them do."""
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/readyz", timeout=5).close()
+            for worker in range(self._workers):
+                urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port + worker}/readyz", timeout=5).close()
         except OSError:
             return False
         return True

@@ -1,7 +1,8 @@
 """Nodes are killed, stopped and started, and Redis is restarted, while clients work: nothing is lost, doubled or told
 wrongly, and no account is away for longer than 12 s.
 
-`SOAK=1` makes it 200 accounts and five minutes with a kill every 20 s; SOAK_ACCOUNTS and SOAK_S change that.
+`SOAK=1` makes it 200 accounts and five minutes with a kill every 20 s; SOAK_ACCOUNTS and SOAK_S change that. The short
+form shows that what is told is right; that nobody waits for long it can show only where nothing else runs.
 """
 
 from __future__ import annotations
@@ -25,14 +26,15 @@ from tests.upstreams.upstream import Upstream
 
 pytestmark = [pytest.mark.upstream, pytest.mark.slow]
 
-UNAVAILABLE_S = 12.0
 SOAK = os.environ.get("SOAK") == "1"
 ACCOUNTS = int(os.environ.get("SOAK_ACCOUNTS", "200")) if SOAK else 12
-SECONDS = float(os.environ.get("SOAK_S", "300")) if SOAK else 30.0
+SECONDS = float(os.environ.get("SOAK_S", "300")) if SOAK else 20.0
+UNAVAILABLE_S = 12.0 if SOAK else 90.0  # short, it runs beside other tests: how long things take is no claim then
 NODES = 3
-KILL_EVERY_S = 20.0
-PAUSE_S = ACCOUNTS / 40  # some 40 requests a second in all: what two cores bear beside a mail server
+KILL_EVERY_S = 20.0 if SOAK else 8.0
+PAUSE_S = ACCOUNTS / 30  # some 30 requests a second in all: what two cores bear beside a mail server
 BEGIN_AT_ONCE = 8
+SHOWN = 10  # of the long gaps
 
 Trouble = Callable[[list[Node]], Coroutine[Any, Any, Never]]
 
@@ -51,6 +53,8 @@ async def under_load(nodes: list[Node], upstream: Upstream, trouble: Trouble) ->
         await asyncio.gather(troubling, return_exceptions=True)
         for at in range(0, len(clients), BEGIN_AT_ONCE):
             await asyncio.gather(*(client.check() for client in clients[at : at + BEGIN_AT_ONCE]))
+    told.gaps.sort(key=lambda gap: -float(gap.split()[0]))
+    del told.gaps[SHOWN:]
     print(f"\n{ACCOUNTS} accounts, {SECONDS:.0f} s: {told}")
     return told
 
@@ -75,7 +79,7 @@ def nodes(dovecot: Upstream, own_redis: RedisServer, start: StartNode) -> list[N
 async def test_nodes_are_killed(nodes: list[Node], dovecot: Upstream) -> None:
     async def kill(nodes: list[Node]) -> Never:
         while True:
-            await asyncio.sleep(KILL_EVERY_S / (1 if SOAK else 2))
+            await asyncio.sleep(KILL_EVERY_S)
             node = random.choice(nodes)
             node.signal(signal.SIGKILL)
             await asyncio.to_thread(node.process.wait)
@@ -84,10 +88,11 @@ async def test_nodes_are_killed(nodes: list[Node], dovecot: Upstream) -> None:
 
     told = await under_load(nodes, dovecot, kill)
     assert told.faults == []
-    assert told.longest_gap_s < UNAVAILABLE_S + 2 * PAUSE_S, told
+    assert told.longest_gap_s < UNAVAILABLE_S, told
 
 
 @pytest.mark.timeout(SECONDS + 300)
+@pytest.mark.skipif(not SOAK, reason="in `make soak`; test_cluster has it short")
 async def test_nodes_are_stopped_and_started(nodes: list[Node], dovecot: Upstream) -> None:
     """SIGTERM, one node after another, as an upgrade does it."""
 
@@ -102,7 +107,7 @@ async def test_nodes_are_stopped_and_started(nodes: list[Node], dovecot: Upstrea
     told = await under_load(nodes, dovecot, replace)
     assert told.faults == []
     assert not {what for what in told.failed if what.startswith("HTTP")}, told
-    assert told.longest_gap_s < UNAVAILABLE_S + 2 * PAUSE_S, told
+    assert told.longest_gap_s < UNAVAILABLE_S, told
 
 
 @pytest.mark.timeout(SECONDS + 300)
@@ -118,4 +123,4 @@ async def test_redis_is_restarted(nodes: list[Node], dovecot: Upstream, own_redi
 
     told = await under_load(nodes, dovecot, restart)
     assert told.faults == []
-    assert told.longest_gap_s < UNAVAILABLE_S + 2 * PAUSE_S, told
+    assert told.longest_gap_s < UNAVAILABLE_S, told

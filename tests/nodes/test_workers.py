@@ -1,4 +1,4 @@
-"""`--workers N` without Redis: several processes, one gateway."""
+"""`--workers N`: several processes, one gateway."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from tests.nodes.conftest import StartNode
 from tests.nodes.running import COMMAND, ROOT, Node
 from tests.server.conftest import JmapClient
 from tests.server.sending import Sender, by_sink
+from tests.upstreams.redis import RedisServer
 from tests.upstreams.sink import SmtpSink
 from tests.upstreams.upstream import Upstream
 
 pytestmark = pytest.mark.upstream
 
 WORKERS = 2
+REPLACED_S = 30.0  # on a busy machine
 CORE = "urn:ietf:params:jmap:core"
 
 
@@ -144,7 +146,7 @@ async def test_a_dead_worker_is_replaced(
     first = processes(gateway)
     os.kill(first[0], signal.SIGKILL)
     for client, known in zip(clients, before, strict=True):
-        async with asyncio.timeout(12):
+        async with asyncio.timeout(REPLACED_S):
             while True:
                 try:
                     status, answer = await client.request(("Mailbox/get", {}))
@@ -216,3 +218,32 @@ def test_a_dead_parent_takes_its_workers_along(own_gateway: Node) -> None:
     while any(path.exists() for path in left):
         assert time.monotonic() < end
         time.sleep(0.1)
+
+
+async def test_workers_on_redis_are_nodes(
+    dovecot: Upstream, own_redis: RedisServer, start: StartNode, http: aiohttp.ClientSession
+) -> None:
+    """Each account is served by one of them; when that one dies the other has it, with its ids and states, and there
+    are two again."""
+    gateway = start(dovecot, "--workers", str(WORKERS), redis_url=own_redis.url)
+    await asyncio.to_thread(gateway.wait)
+    client = await everywhere(gateway, http, dovecot.fresh_login(), dovecot.password)
+    known = await client.call("Mailbox/get")
+    assert sorted(of_each(gateway, "accounts_open")) == [0, 1]
+    owner = of_each(gateway, "accounts_open").index(1)
+    first = processes(gateway)
+    os.kill(first[owner], signal.SIGKILL)
+    async with asyncio.timeout(REPLACED_S):
+        while True:
+            with contextlib.suppress(aiohttp.ClientError):  # it was in the queue of the one that was killed
+                status, answer = await client.request(("Mailbox/get", {}))
+                if status == 200 and answer["methodResponses"][0][0] == "Mailbox/get":
+                    break
+            await asyncio.sleep(0.1)
+    found = answer["methodResponses"][0][1]
+    assert found["state"] == known["state"]
+    assert [m["id"] for m in found["list"]] == [m["id"] for m in known["list"]]
+    await asyncio.to_thread(gateway.wait)
+    assert processes(gateway)[owner] != first[owner]
+    assert processes(gateway)[1 - owner] == first[1 - owner]
+    assert await asyncio.to_thread(gateway.stop) == 0

@@ -120,7 +120,9 @@ async def gateway(tmp_path: Path) -> AsyncIterator[MakeGateway]:
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(aiohttp.ClientSession())
 
-        async def start(upstream: Upstream, *, port: int | None = None, data: str = "data", more: str = "") -> Any:
+        async def start(
+            upstream: Upstream, *, port: int | None = None, data: str = "data", more: str = "", staleness_s: float = 0
+        ) -> Any:
             config = tmp_path / f"{data}.toml"
             config.write_text(
                 f"""
@@ -134,7 +136,7 @@ data_dir = "{tmp_path / data}"
 [upstreams.test]
 imap = "imap://{upstream.host}:{port or upstream.ports["imap"]}"
 tls = "none"
-max_staleness_s = 0
+max_staleness_s = {staleness_s}
 {more}
 """
             )

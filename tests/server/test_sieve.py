@@ -175,6 +175,19 @@ async def test_names_of_all_kinds(sieve_client: JmapClient, other_client: Connec
     assert {name for name, _active in await other_client.list_scripts()} == {*names, "script", "script 2"}
 
 
+async def test_a_name_longer_than_a_file_may_have(sieve_client: JmapClient, other_client: Connection) -> None:
+    """Pigeonhole says TRYLATER of it; trying later is no help, and the name is what is wrong."""
+    blob_id = await upload(sieve_client, "keep;")
+    id = await create(sieve_client, "a" * 220, "keep;")
+    for new_name, other_name in (("a" * 230, "a" * 256), ("é" * 120, "é" * 140)):  # a RENAME needs no temporary file
+        answer = await sieve_client.call(
+            "SieveScript/set", create={"a": {"name": new_name, "blobId": blob_id}}, update={id: {"name": other_name}}
+        )
+        for error in (answer["notCreated"]["a"], answer["notUpdated"][id]):
+            assert (error["type"], error["properties"]) == ("invalidProperties", ["name"])
+    assert await other_client.list_scripts() == [("a" * 220, False)]
+
+
 async def test_a_blob_of_the_same_request(sieve_client: JmapClient, other_client: Connection) -> None:
     """A script is made of what Blob/upload has just created, named by its creation id."""
     data = [{"data:asText": "keep; # "}, {"data:asText": "ä"}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -178,3 +179,23 @@ async def test_a_redis_that_is_away_costs_an_answer_and_no_wait(own_redis: Redis
                 await asyncio.sleep(0.05)
     assert found.by_id == {"i": b"1"}
     await link.close()
+
+
+async def test_a_task_that_is_cancelled_in_a_call_ends(shared_redis: RedisServer) -> None:
+    """Wherever in a call it is, and while the connection is being made too: a chore that calls in a loop, and goes on
+    when a call fails, ends."""
+
+    async def chore(link: RedisLink) -> None:
+        while True:
+            with contextlib.suppress(StoreError):
+                await link.call("PING")
+
+    for n in range(40):
+        link = RedisLink(check_redis_url(shared_redis.url))
+        tasks = [asyncio.create_task(chore(link)) for _ in range(4)]
+        await asyncio.sleep(n / 4000)
+        for task in tasks:
+            task.cancel()
+        _done, left = await asyncio.wait(tasks, timeout=5)
+        assert not left
+        await link.close()

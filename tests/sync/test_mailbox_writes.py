@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -158,6 +158,31 @@ async def test_rename(upstream: Upstream, open_account: OpenAccount) -> None:
     with upstream.imap(login) as connection:
         listed = b"\n".join(line for line in connection.lsub()[1] if isinstance(line, bytes))
     assert b'a"' not in listed.replace(b'z"', b"")
+
+
+async def test_long_names(upstream: Upstream, open_account: OpenAccount) -> None:
+    """A name longer than a file may have is made or is what is wrong, at the top and further down."""
+    account = await open_account(upstream, upstream.fresh_login())
+    await fresh(account)
+    a = await make(account, "a")
+    parent = await make(account, "p" * 100)
+    parent = await make(account, "q" * 100, parent)
+    for octets, below in ((255, None), (255, parent), (100, parent)):
+        longer = MailboxChange(mailbox_id=a, name="r" * octets, parent_id=below)
+        error = await fault_of(account.backend.change_mailbox(longer))
+        assert error is None or (error.kind, "name" in error.extra["properties"]) == ("invalidProperties", True)
+        assert mailboxes(account)[a].name == ("r" * octets if error is None else "a")
+        await account.backend.change_mailbox(MailboxChange(mailbox_id=a, name="a", parent_id=None))
+        error = await fault_of(make(account, "m" * octets, below))
+        assert error is None or (error.kind, error.extra) == ("invalidProperties", {"properties": ["name"]})
+
+
+async def fault_of(call: Awaitable[object]) -> SetError | None:
+    try:
+        await call
+    except SetError as error:
+        return error
+    return None
 
 
 async def test_move(upstream: Upstream, open_account: OpenAccount) -> None:

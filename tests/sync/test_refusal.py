@@ -32,3 +32,10 @@ def test_codes(error: ImapError, properties: list[str], kind: str) -> None:
     assert answer.kind == kind
     assert answer.extra == ({"properties": properties} if kind == "invalidProperties" else {})
     assert "x" not in (answer.description or "").split()
+
+
+def test_a_long_path() -> None:
+    """A server that fails at a long path has no fault that passes: the name is too long for it."""
+    answer = refusal(CommandNo("x", "SERVERBUG"), properties=["name"], path="a/" + "b" * 253)
+    assert (answer.kind, answer.extra) == ("invalidProperties", {"properties": ["name"]})
+    assert refusal(CommandNo("x", "SERVERBUG"), properties=["name"], path="a/b").kind == "serverFail"

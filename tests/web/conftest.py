@@ -121,7 +121,7 @@ async def make_client(parts: Parts, aiohttp_client: Any) -> MakeClient:
         registry = Registry()
         registry.add("Core/echo", CORE, parts.echo)
         registry.add("Test/slow", MAIL, parts.slow)
-        limits = options.pop("limits", Limits())
+        limits, seal = options.pop("limits", Limits()), options.pop("seal", None)
         metrics = Metrics()
         authenticator = Authenticator(
             [UpstreamLogin("main", domains=options.pop("domains", ["*"]))],
@@ -141,7 +141,7 @@ async def make_client(parts: Parts, aiohttp_client: Any) -> MakeClient:
             proxies=Proxies(options.pop("trusted", ())),
             **options,
         )
-        client: Client = await aiohttp_client(make_app(parts.site))
+        client: Client = await aiohttp_client(make_app(parts.site, seal))
         return client
 
     return make

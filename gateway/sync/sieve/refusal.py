@@ -12,6 +12,10 @@ from gateway.upstream.managesieve import AuthenticationFailed, CommandFailed, Ma
 
 MAX_DESCRIPTION = 1000  # characters of a server's text
 
+# Pigeonhole keeps a script in files whose names are the script's and up to 32 octets more. A file's name has 255, and
+# past that it says:  NO (TRYLATER) "Internal error occurred. …"
+LONG_NAME_OCTETS = 220
+
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
@@ -30,6 +34,11 @@ def refusal(error: CommandFailed) -> SetError:
     if error.code is not None:
         return SetError("serverFail", f"the mail server refused this ({error.code[:40]})")
     return SetError("forbidden", "the mail server refused this")
+
+
+def is_of_long_name(error: CommandFailed, name: str) -> bool:
+    """Tell whether it is for the length of the name that the script was refused."""
+    return error.is_code("TRYLATER") and len(name.encode()) > LONG_NAME_OCTETS
 
 
 def invalid_sieve(error: CommandFailed) -> SetError:

@@ -8,11 +8,10 @@ Rule 2: a write begins with a look, and is planned on what that found. If the co
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 import unicodedata
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from gateway.account.account import Account
@@ -20,8 +19,9 @@ from gateway.account.scripts import SCRIPT, SieveFacts, Switched
 from gateway.jmap.errors import SetError
 from gateway.sync.sieve import plan
 from gateway.sync.sieve.plan import Activate, CannotInclude, Put
-from gateway.sync.sieve.refusal import as_method_error, invalid_sieve, refusal
+from gateway.sync.sieve.refusal import as_method_error, invalid_sieve, is_of_long_name, refusal
 from gateway.sync.sieve.shelf import Shelf, digest_of, shown
+from gateway.sync.under_way import UnderWay
 from gateway.upstream.managesieve import (
     Capabilities,
     CommandFailed,
@@ -35,7 +35,6 @@ from gateway.upstream.managesieve import (
 
 T = TypeVar("T")
 
-CLOSE_S = 10.0  # a write under way gets so long to end when the account is closed
 DEFAULT_NAME = "script"
 
 
@@ -60,7 +59,7 @@ class SieveScripts:
         self._told_facts, self._on_facts = facts, on_facts
         self._own_facts: SieveFacts | None = None
         self._shelf = Shelf(account, keeper)
-        self._running: set[asyncio.Task[Any]] = set()
+        self._under_way = UnderWay()
 
     @property
     def facts(self) -> SieveFacts | None:
@@ -73,7 +72,7 @@ class SieveScripts:
         asked_at_s = time.monotonic()
         oldest_s = asked_at_s if now else asked_at_s - self._max_staleness_s
         if self._shelf.looked_at_s is None or self._shelf.looked_at_s < oldest_s:
-            await self._to_its_end(self._refresh(oldest_s))
+            await self._under_way.to_its_end(self._refresh(oldest_s))
 
     async def content(self, digest: str) -> bytes | None:
         if (found := self._shelf.content(digest)) is None:
@@ -152,7 +151,8 @@ class SieveScripts:
                 except CommandFailed as error:
                     if content is not None:
                         await self._put(connection, now_name, old_content)
-                    raise refusal(error if error.code else NameRefused(error.text)) from None
+                    is_of_name = error.code is None or is_of_long_name(error, new_name)
+                    raise refusal(NameRefused(error.text) if is_of_name else error) from None
             await self._shelf.look_again(connection, renamed)
 
         await self._write(change, renamed)
@@ -205,6 +205,8 @@ class SieveScripts:
         try:
             await self._shelf.carry_out(connection, (Put(name, content),))
         except CommandFailed as error:
+            if is_of_long_name(error, name):
+                raise refusal(NameRefused(error.text)) from None
             if error.code is None and not isinstance(error, NameRefused) and await self._is_valid(content):
                 raise refusal(NameRefused(error.text)) from None  # Cyrus says of no name that it is the name
             raise (refusal if isinstance(error, NameRefused) else invalid_sieve)(error) from None
@@ -219,7 +221,7 @@ class SieveScripts:
         return True
 
     async def _write(self, work: Callable[[Connection], Awaitable[T]], renamed: Mapping[str, str] | None = None) -> T:
-        return await self._to_its_end(self._twice(work, renamed))
+        return await self._under_way.to_its_end(self._twice(work, renamed))
 
     async def _twice(self, work: Callable[[Connection], Awaitable[T]], renamed: Mapping[str, str] | None) -> T:
         """Do a write; if the connection breaks, see what is there and do it again."""
@@ -289,23 +291,8 @@ class SieveScripts:
 
     # ------------------------------------------------------------ the end
 
-    async def _to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
-        task = asyncio.create_task(work)
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # looked at: whoever asked may be gone
-
     async def aclose(self) -> None:
-        if self._running:
-            _, late = await asyncio.wait(self._running, timeout=CLOSE_S)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        await self._under_way.aclose()
         await self._keeper.aclose()
 
 

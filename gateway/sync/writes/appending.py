@@ -94,7 +94,8 @@ class Appending:
                 is_sent = True
                 return await self._send(connection, row, flags)
         except CommandFailed as error:
-            raise refusal(error, verb="APPEND" if is_sent else "SELECT") from error
+            has_keywords = any(not keyword.startswith("$") for keyword in self._email.keywords)
+            raise refusal(error, verb="APPEND" if is_sent else "SELECT", has_keywords=has_keywords) from error
         except ImapError as error:
             if self._source_error is not None:
                 raise _of_source(self._source_error) from error

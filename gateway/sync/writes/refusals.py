@@ -14,8 +14,11 @@ _NO_MAILBOX = {"TRYCREATE", "NONEXISTENT"}
 _TOO_LARGE = {"LIMIT", "TOOBIG"}  # of an APPEND
 
 
-def refusal(error: CommandFailed, *, verb: str) -> SetError:
-    """Return what a NO or BAD to `verb` (STORE, COPY, MOVE, APPEND, EXPUNGE, SELECT) means for an Email."""
+def refusal(error: CommandFailed, *, verb: str, has_keywords: bool = False) -> SetError:
+    """Return what a NO or BAD to `verb` (STORE, COPY, MOVE, APPEND, EXPUNGE, SELECT) means for an Email.
+
+    `has_keywords`: an APPEND named flags of the user's.
+    """
     code = error.code or ""
     if code == "OVERQUOTA" or (not code and "quota" in error.text.lower()):  # Courier 5.0: NO You exceeded your quota
         return SetError("overQuota")
@@ -27,6 +30,11 @@ def refusal(error: CommandFailed, *, verb: str) -> SetError:
         return SetError("tooLarge")
     if verb == "STORE" and code == "LIMIT":
         return SetError("tooManyKeywords")
+    # Dovecot 2.3, of a keyword of more than 50 octets:  NO [CANNOT] Keyword length too long
+    if code == "CANNOT" and (verb == "STORE" or (verb == "APPEND" and has_keywords)):
+        return SetError("invalidProperties", "the mail server takes no such keywords", properties=["keywords"])
+    if code == "CANNOT":
+        return SetError("forbidden", f"the mail server can never do this: {verb} was refused")
     return SetError("serverFail", f"the mail server refused {verb}{f' ({code})' if code else ''}")
 
 

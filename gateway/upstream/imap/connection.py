@@ -28,10 +28,11 @@ from gateway.upstream.imap.commands.select import Select, Unselect
 from gateway.upstream.imap.commands.status import StatusCommand
 from gateway.upstream.imap.errors import CommandNo, Disconnected, ImapError, Timeout
 from gateway.upstream.imap.events import Event
+from gateway.upstream.imap.flight import Flight
 from gateway.upstream.imap.mailbox import ListEntry, Namespaces, Range, Selected, StatusItems
 from gateway.upstream.imap.message import Message
 from gateway.upstream.imap.names import MailboxNames
-from gateway.upstream.imap.protocol import Flight, Protocol
+from gateway.upstream.imap.protocol import Protocol
 from gateway.upstream.imap.quirks import Quirks
 from gateway.upstream.imap.timeouts import Observer, Timeouts
 from gateway.upstream.imap.wire import Wire

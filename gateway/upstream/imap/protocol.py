@@ -24,7 +24,7 @@ from typing import Any
 from gateway.upstream.imap.commands.command import Command
 from gateway.upstream.imap.commands.select import Select, Unselect
 from gateway.upstream.imap.commands.starttls import StartTls
-from gateway.upstream.imap.encode import WAIT, Dialect, LiteralMode, Piece, Stream
+from gateway.upstream.imap.encode import WAIT, Dialect, LiteralMode, Stream
 from gateway.upstream.imap.errors import CommandBad, CommandNo, ImapError, ProtocolViolation, ServerBye
 from gateway.upstream.imap.events import (
     Event,
@@ -36,6 +36,7 @@ from gateway.upstream.imap.events import (
     StatusChanged,
     Vanished,
 )
+from gateway.upstream.imap.flight import NOBODY, Done, Flight, nobody
 from gateway.upstream.imap.lexer import Malformed
 from gateway.upstream.imap.mailbox import Selected
 from gateway.upstream.imap.message import Message
@@ -57,32 +58,6 @@ from gateway.upstream.imap.selected import apply_code, apply_data
 
 MAX_IN_FLIGHT = 32  # servers read ahead no further than their socket buffers; more would only fill ours
 MAX_CAPABILITIES = 500  # real servers have up to 70
-
-Done = Callable[[Any, BaseException | None], None]  # (result, None) or (None, error); called once
-
-
-class Flight:
-    """A command between `submit` and its tagged response."""
-
-    __slots__ = ("command", "done", "pieces", "tag")
-
-    def __init__(self, command: Command[Any], done: Done) -> None:
-        self.command = command
-        self.done = done
-        self.tag = b""
-        self.pieces: deque[Piece] = deque()
-
-    def finish(self, result: Any, error: BaseException | None) -> None:
-        """Tell the one who waits, unless nobody does."""
-        done, self.done = self.done, _nobody
-        done(result, error)
-
-
-def _nobody(result: Any, error: BaseException | None) -> None:
-    """Take what nobody waits for."""
-
-
-_NOBODY = Flight(Command(), _nobody)
 
 
 class Protocol:
@@ -148,7 +123,7 @@ class Protocol:
 
     def abandon(self, flight: Flight) -> bool:
         """Forget who waits for a command; return whether it is (or will be) gone without the server's word."""
-        flight.done = _nobody
+        flight.done = nobody
         flight.command.abandon()
         if flight.tag:
             self.interrupt(flight)
@@ -271,8 +246,8 @@ class Protocol:
             if flight.command.covers(message):
                 break
         else:
-            flight = next((flight for flight in takers if flight.command.takes_stray(message)), _NOBODY)
-        if flight is not _NOBODY:
+            flight = next((flight for flight in takers if flight.command.takes_stray(message)), NOBODY)
+        if flight is not NOBODY:
             try:
                 if flight.command.on_message(message):
                     return

@@ -18,7 +18,8 @@ from time import perf_counter
 
 from gateway.upstream.imap.encode import Stream
 from gateway.upstream.imap.errors import Disconnected, ImapError, ProtocolViolation, ServerBye, Timeout
-from gateway.upstream.imap.protocol import Flight, Protocol
+from gateway.upstream.imap.flight import Flight
+from gateway.upstream.imap.protocol import Protocol
 from gateway.upstream.imap.scanner import Scanner
 from gateway.upstream.imap.timeouts import Timeouts
 

@@ -1,18 +1,18 @@
-"""What writes cost: round trips, commands, time beside a bare STORE, and memory."""
+"""What writes cost: round trips, commands, and memory."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 import tracemalloc
 from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.account.account import Account
 from gateway.account.backend import EmailChange, NewEmail
 from tests.sync.conftest import OpenAccount
 from tests.sync.writes.conftest import ALL, fill, ids_by_subject, mailbox_ids, make, there
-from tests.upstreams.upstream import Upstream, expect_ok
+from tests.upstreams.upstream import Upstream
 
 pytestmark = [pytest.mark.upstream, pytest.mark.timeout(240)]
 
@@ -36,14 +36,11 @@ class Verbs:
         self.seen.append(verb)
 
 
-async def _quiet(verbs: Verbs) -> None:
+async def _quiet(account: Account, verbs: Verbs) -> None:
     """Wait until the background work is done."""
-    while True:
-        count = len(verbs.seen)
-        await asyncio.sleep(0.2)
-        if len(verbs.seen) == count:
-            verbs.seen.clear()
-            return
+    while account.backend.is_filling():  # noqa: ASYNC110 # it tells of its end to those who look
+        await asyncio.sleep(0.02)
+    verbs.seen.clear()
 
 
 async def test_toggling_a_keyword_is_one_command(upstream: Upstream, open_account: OpenAccount) -> None:
@@ -53,7 +50,7 @@ async def test_toggling_a_keyword_is_one_command(upstream: Upstream, open_accoun
     account = await open_account(upstream, login, observer=verbs)
     await account.fresh(ALL)
     ids = ids_by_subject(account)
-    await _quiet(verbs)
+    await _quiet(account, verbs)
     seen = frozenset({"$seen"})
     assert await account.backend.change_emails([EmailChange(email_id=ids["m0"], add_keywords=seen)]) == {}
     verbs.seen.clear()
@@ -68,33 +65,23 @@ async def test_toggling_a_keyword_is_one_command(upstream: Upstream, open_accoun
 
 
 async def test_marking_a_thousand_is_one_command(dovecot: Upstream, open_account: OpenAccount) -> None:
-    """And takes little longer than the bare STORE; moving them is one command as well."""
+    """Moving them is one command as well."""
     login, verbs = dovecot.fresh_login(), Verbs()
     fill(dovecot, login, MESSAGES)
     (one,) = make(dovecot, login, "One")
     account = await open_account(dovecot, login, observer=verbs)
     await account.fresh(ALL)
     ids, boxes = ids_by_subject(account), mailbox_ids(account)
-    await _quiet(verbs)
-    bare, ours = [], []
-    for flag, keyword in (("one", "two"), (r"\Flagged", "$seen"), ("three", "four"), ("five", "six")):
-        changes = [EmailChange(email_id=id, add_keywords=frozenset({keyword})) for id in ids.values()]
-        with dovecot.selected(login) as imap:
-            begun = time.perf_counter()
-            expect_ok(imap.uid("STORE", f"1:{MESSAGES}", "+FLAGS", f"({flag})"))
-            bare.append(time.perf_counter() - begun)
+    await _quiet(account, verbs)
+    for keyword in ("one", "two"):
         verbs.seen.clear()
-        begun = time.perf_counter()
+        changes = [EmailChange(email_id=id, add_keywords=frozenset({keyword})) for id in ids.values()]
         assert await account.backend.change_emails(changes) == {}
-        ours.append(time.perf_counter() - begun)
-    assert verbs.seen == ["STORE"]
+    assert verbs.seen == ["STORE"]  # the first one had to open the mailbox for writing
     verbs.seen.clear()
-    begun = time.perf_counter()
     to_one = {"add_mailboxes": frozenset({boxes[one]}), "remove_mailboxes": frozenset({boxes["INBOX"]})}
     assert await account.backend.change_emails([EmailChange(email_id=id, **to_one) for id in ids.values()]) == {}
-    print(f"bare {bare}, ours {ours}, move {time.perf_counter() - begun:.3f}")
     assert verbs.seen == ["MOVE"]
-    assert min(ours) < 10 * min(bare)  # a busy machine measures badly; the bench has the real bound
 
 
 async def test_a_large_message_is_not_held(dovecot: Upstream, open_account: OpenAccount) -> None:
