@@ -245,6 +245,7 @@ class Forwarder:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 max_line_size=65_536,
                 max_field_size=65_536,
+                read_bufsize=WHOLE_OCTETS,
             )
         return session, "http://node" if is_local else node.url
 
