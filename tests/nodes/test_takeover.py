@@ -15,6 +15,7 @@ from tests.nodes.running import Node
 from tests.nodes.test_cluster import at, until_answered
 from tests.server.conftest import USING, JmapClient
 from tests.server.sending import by_sink
+from tests.server.test_shares import Sharing
 from tests.upstreams.redis import RedisServer
 from tests.upstreams.sink import SmtpSink
 from tests.upstreams.upstream import Upstream
@@ -125,3 +126,28 @@ async def test_a_redis_that_has_lost_everything(
         assert (await again.call("Email/query"))["ids"] == ids
         answered, error = await call(again, "Email/changes", sinceState=state)
         assert (answered, error["type"]) == ("error", "cannotCalculateChanges")
+
+
+async def test_what_others_share_goes_along(
+    dovecot_shared: Upstream, own_redis: RedisServer, start: StartNode, http: aiohttp.ClientSession
+) -> None:
+    """An account of others has no owner of its own: with its login's it is written, lost, and gone on with."""
+    sharing = Sharing(dovecot_shared)
+    sharing.create("Projects", "lrswite")
+    nodes = [start(dovecot_shared, name=name, redis_url=own_redis.url) for name in ("a", "b")]
+    states = []
+    for node in nodes:
+        await asyncio.to_thread(node.wait)
+        client = at(node, http, sharing.guest, dovecot_shared)
+        await until_answered(client)
+        session = (await client.session())[1]
+        (client.account_id,) = [id for id, one in session["accounts"].items() if not one["isPersonal"]]
+        assert (await upload(client, b"for all"))[0] == 201
+        (inside,) = [one["id"] for one in (await client.call("Mailbox/get"))["list"] if one["name"] == "Projects"]
+        listed = await client.call("Email/query", filter={"inMailbox": inside})
+        assert len(listed["ids"]) == 1
+        states.append(listed["queryState"])
+        if node is nodes[0]:
+            node.signal(signal.SIGKILL)
+            await asyncio.to_thread(node.process.wait)
+    assert states[0] == states[1]
