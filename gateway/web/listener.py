@@ -75,8 +75,11 @@ class Listener:
     async def stop(self) -> None:
         """Take no more connections, finish what is under way, close.
 
-        aiohttp's own way of stopping reads nothing more of requests that are half-way in: it comes last.
+        aiohttp's own way of stopping reads nothing more of requests that are half-way in: it comes last. One that has
+        not started has nothing to stop.
         """
+        if self._runner.server is None:
+            return
         for site in list(self._runner.sites):
             await site.stop()
         await self._runner.shutdown()  # ends what stays open

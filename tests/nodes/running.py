@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 
 from demo.gateway import free_port
@@ -19,6 +21,19 @@ START_TIMEOUT_S = 30.0
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "gateway.cli")  # of this tree, whatever is installed
 VAULT_KEYS = "1 " + "A" * 43 + "="
+
+
+def free_ports(count: int) -> int:
+    """Return a port that nobody has, and neither those that follow: each worker takes one."""
+    while True:
+        first = free_port()
+        with ExitStack() as bound:
+            try:
+                for port in range(first, first + count):
+                    bound.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except (OSError, OverflowError):
+                continue
+            return first
 
 
 class Node:
@@ -37,7 +52,7 @@ class Node:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory, self._arguments = directory, arguments
         self._workers = int(arguments[arguments.index("--workers") + 1]) if "--workers" in arguments else 1
-        self.port, self.admin_port = free_port(), free_port()
+        self.port, self.admin_port = free_port(), free_ports(self._workers)
         self.log = directory / "gateway.log"
         config = directory / "gateway.toml"
         shared = "" if redis_url is None else f'redis_url = "{redis_url}"\n[auth]\nvault_keys = "{VAULT_KEYS}"\n'
@@ -50,7 +65,7 @@ public_url = "http://gateway.test"
 [admin]
 listen = "127.0.0.1:{self.admin_port}"
 [cluster]
-listen = "127.0.0.1:{free_port()}"
+listen = "127.0.0.1:{free_ports(self._workers)}"
 [upstreams.test]
 imap = "imap://{upstream.host}:{upstream.ports["imap"]}"
 tls = "none"

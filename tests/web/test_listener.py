@@ -82,3 +82,15 @@ async def test_a_taken_port() -> None:
     with pytest.raises(OSError, match="address"):
         await Listener(app(), "127.0.0.1", port).start()
     await first.stop()
+
+
+async def test_one_that_has_not_started_can_be_stopped() -> None:
+    """What kept it from starting is what is told then."""
+    first = Listener(app(), "127.0.0.1", 0)
+    _host, port = await first.start()
+    second, third = Listener(app(), "127.0.0.1", port), Listener(app(), "127.0.0.1", 0)
+    with pytest.raises(OSError, match="in use"):
+        await second.start()
+    await second.stop()
+    await third.stop()
+    await first.stop()
