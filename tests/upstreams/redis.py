@@ -8,7 +8,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.upstreams.place import HOST, Place
+from demo.ports import HOST
+from tests.upstreams.place import Place
 
 PROGRAM = "redis-server"
 CLUSTER_MASTERS = 3
