@@ -5,6 +5,8 @@ Rule 2: unknown login, wrong password and unserved domain get one answer, at the
         the attempt began: how long the upstream took to refuse is not told.
 Rule 3: many requests with the same new credentials cause one upstream login; one of them giving up stops no other.
 Rule 4: an upstream that cannot be asked is never a refusal.
+Rule 5: with several nodes, what one of them has proven the others believe for the rest of that time: a node that takes
+        over hundreds of accounts need not ask for each. Only what was accepted gets there, as a keyed hash.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from gateway.auth import header
 from gateway.auth.attempts import Attempts
 from gateway.auth.caller import Caller, TooManyAttempts, Unauthorized, UpstreamUnavailable, account_id
 from gateway.secret import Secret
+from gateway.store.api import StoreError
 from gateway.upstream.imap.errors import AuthenticationFailed, ImapError
 from gateway.upstream.sasl import Credentials, NoMechanism, OAuthCredentials, PasswordCredentials
 
@@ -40,6 +43,19 @@ log = logging.getLogger("gateway.auth")
 class Verify(Protocol):
     async def __call__(self, upstream: str, credentials: Credentials, /) -> None:
         """Log in upstream and out again. Raise `AuthenticationFailed`, or any other `ImapError` or `OSError`."""
+
+
+class Proofs(Protocol):
+    """Where nodes tell one another which logins were accepted. Every call may raise `StoreError`."""
+
+    async def lasts_s(self, account_id: str, proof: bytes, /) -> float:
+        """Return for how long a login is still believed; 0: it is not known."""
+
+    async def add(self, account_id: str, proof: bytes, lasts_s: float, /) -> None:
+        """Have a login believed for so long."""
+
+    async def drop(self, account_id: str, /) -> None:
+        """Have no login of an account believed."""
 
 
 V = TypeVar("V")
@@ -88,17 +104,22 @@ class Authenticator:
         on_login: OnLogin | None = None,
         refusal_step_s: float = REFUSAL_STEP_S,
         clock: Callable[[], float] = time.monotonic,
+        proofs: Proofs | None = None,
+        proof_key: bytes = b"",
     ) -> None:
+        """`proof_key` is the one of all that share `proofs`, and is not kept where they are."""
         self._upstreams = {upstream.name: upstream for upstream in upstreams}
         self._by_domain = {domain: upstream.name for upstream in upstreams for domain in upstream.domains}
         self._verify, self._login_of_token = verify, login_of_token
         self._account_key, self._cache_s, self._refusal_step_s = account_key, cache_s, refusal_step_s
         self._on_login: OnLogin = on_login or (lambda _upstream, _outcome: None)
         self._clock = clock
+        self._proofs, self._proof_key = proofs, proof_key
         self._hash_key = os.urandom(32)
         self._known: dict[bytes, _Known] = {}
         self._refused: dict[bytes, float] = {}
         self._under_way: dict[bytes, asyncio.Task[Caller]] = {}
+        self._dropping: set[asyncio.Task[None]] = set()
         self._attempts = Attempts(clock)
 
     async def authenticate(self, headers: Mapping[str, str], peer: str) -> Caller:
@@ -118,7 +139,7 @@ class Authenticator:
             parsed = header.parse(value)
             if len(self._under_way) >= MAX_UNDER_WAY:
                 raise UpstreamUnavailable("too many logins at once")
-            task = asyncio.create_task(self._prove(key, parsed, peer), name="login")
+            task = asyncio.create_task(self._prove(key, octets, parsed, peer), name="login")
             self._under_way[key] = task
             task.add_done_callback(lambda done: self._landed(key, done))
         return await asyncio.shield(task)
@@ -139,23 +160,31 @@ class Authenticator:
         return account_id(self._account_key, upstream.name, login)
 
     def forget(self, account: str) -> None:
-        """Ask the upstream again for this account: what was accepted has been refused since."""
+        """Forget what was accepted here for this account."""
         for key in [key for key, known in self._known.items() if known.caller.account_id == account]:
             del self._known[key]
+
+    def refused(self, account: str) -> None:
+        """Ask the upstream again for this account: what was accepted has been refused since."""
+        self.forget(account)
+        if self._proofs is not None:
+            task = asyncio.create_task(self._drop_proofs(self._proofs, account))
+            self._dropping.add(task)
+            task.add_done_callback(self._dropping.discard)
 
     async def aclose(self) -> None:
         """End the logins under way."""
         tasks = list(self._under_way.values())
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *self._dropping, return_exceptions=True)
 
     def _landed(self, key: bytes, task: asyncio.Task[Caller]) -> None:
         self._under_way.pop(key, None)
         if not task.cancelled():
             task.exception()  # seen here, for everybody who waited may have gone
 
-    async def _prove(self, key: bytes, parsed: header.Basic | header.Bearer, peer: str) -> Caller:
+    async def _prove(self, key: bytes, octets: bytes, parsed: header.Basic | header.Bearer, peer: str) -> Caller:
         began = self._clock()
         claimed = parsed.login if isinstance(parsed, header.Basic) else header.claims(parsed.token).login or ""
         upstream = "none"
@@ -164,7 +193,10 @@ class Authenticator:
             try:
                 claim = await self._claim(parsed)
                 upstream = claim.upstream or "none"
-                await self._ask(claim)
+                proof = hashlib.blake2b(octets, key=self._proof_key, person=b"login", digest_size=32).digest()
+                lasts_s = await self._shared_s(claim, proof)
+                if lasts_s <= 0:
+                    await self._ask(claim)
             except BaseException as error:
                 if not isinstance(error, Unauthorized):
                     self._attempts.give_back(claimed, peer)
@@ -183,8 +215,12 @@ class Authenticator:
             self._told(upstream, "unavailable", claimed, peer, detail=str(error))
             raise
         self._attempts.give_back(claimed, peer)
+        if lasts_s > 0:
+            return self._accept(key, claim, lasts_s)[0]
         self._told(upstream, "accepted", claim.login, peer)
-        return self._accept(key, claim)
+        caller, lasts_s = self._accept(key, claim, self._cache_s)
+        await self._share(caller, proof, lasts_s)
+        return caller
 
     async def _claim(self, parsed: header.Basic | header.Bearer) -> _Claim:
         if isinstance(parsed, header.Basic):
@@ -238,17 +274,44 @@ class Authenticator:
             log.warning("login could not be checked", extra={"upstream": claim.upstream, "error": type(error).__name__})
             raise UpstreamUnavailable("the mail server cannot be reached now") from error
 
-    def _accept(self, key: bytes, claim: _Claim) -> Caller:
+    def _accept(self, key: bytes, claim: _Claim, lasts_s: float) -> tuple[Caller, float]:
+        """Believe a claim for so long, or as long as its token is good; return the caller, and for how long."""
         assert claim.upstream is not None
         assert claim.work is not None
         identity = account_id(self._account_key, claim.upstream, claim.login)
         caller = Caller(claim.login, claim.upstream, identity, claim.work, claim.expires_at_s)
-        lasts_s = self._cache_s
         if claim.expires_at_s is not None:
             lasts_s = min(lasts_s, claim.expires_at_s - time.time())
         if lasts_s > 0:
             self._remember(self._known, key, _Known(caller, self._clock() + lasts_s))
-        return caller
+        return caller, lasts_s
+
+    # ------------------------------------------------------------ what other nodes have proven
+
+    async def _shared_s(self, claim: _Claim, proof: bytes) -> float:
+        """Return for how long another node's proof is to be believed; 0: there is none."""
+        if self._proofs is None or claim.upstream is None:
+            return 0.0
+        try:
+            lasts_s = await self._proofs.lasts_s(account_id(self._account_key, claim.upstream, claim.login), proof)
+        except StoreError as error:
+            log.info("what other nodes have proven is not known", extra={"reason": str(error)})
+            return 0.0
+        return min(lasts_s, self._cache_s)
+
+    async def _share(self, caller: Caller, proof: bytes, lasts_s: float) -> None:
+        if self._proofs is None or lasts_s <= 0:
+            return
+        try:
+            await self._proofs.add(caller.account_id, proof, lasts_s)
+        except StoreError as error:
+            log.info("other nodes are not told of a login", extra={"reason": str(error)})
+
+    async def _drop_proofs(self, proofs: Proofs, account: str) -> None:
+        try:
+            await proofs.drop(account)
+        except StoreError as error:  # then other nodes believe it until it expires
+            log.warning("other nodes are not told of a refusal", extra={"account": account, "reason": str(error)})
 
     def _remember(self, where: dict[bytes, V], key: bytes, value: V) -> None:
         where.pop(key, None)  # to the end: the oldest stand first

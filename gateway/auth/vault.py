@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -42,6 +43,7 @@ class Vault:
                 raise VaultError(f"a key of the ring needs a plain name and {KEY_OCTETS} octets")
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
         self._current = next(iter(keys))
+        self._current_key = keys[self._current]
 
     @classmethod
     def from_text(cls, text: Secret) -> Vault:
@@ -81,6 +83,10 @@ class Vault:
         except InvalidTag:
             raise VaultError("a sealed value was changed, or belongs elsewhere") from None
         return Secret(value.decode("utf-8", "surrogatepass"))
+
+    def derived(self, purpose: str) -> bytes:
+        """Return a key for a purpose of its own, made from the current one: another ring has another."""
+        return hashlib.blake2b(purpose.encode(), key=self._current_key, digest_size=KEY_OCTETS).digest()
 
     def is_current(self, sealed: bytes) -> bool:
         """Tell whether the value is sealed with the current key; where not, seal it anew when it is next opened."""

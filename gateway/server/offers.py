@@ -69,7 +69,8 @@ class Offers:
         self._own, self._open_shared, self._changed, self._drop = own, open_shared, changed, drop
         self._interval_s, self._sees_others = interval_s, sees_others
         self._looking: asyncio.Task[None] | None = None
-        self._looked_at = self._fresh_at = float("-inf")
+        self._looked_at = float("-inf")
+        self._fresh_at = time.monotonic()  # nothing was connected before: the first look needs no other connection
         self._has_waited = False
         self._sharing: Sharing | None = None  # where there are rights that can change
         self._telling: set[asyncio.Task[None]] = set()

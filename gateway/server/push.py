@@ -103,7 +103,7 @@ class Push:
 
     def refused(self, account_id: str) -> None:
         """The upstream has refused this account's credentials."""
-        self._authenticator.forget(account_id)
+        self._authenticator.refused(account_id)
         self._refusals.told(account_id)
 
     def brought(self, caller: Caller) -> None:

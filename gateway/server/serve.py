@@ -25,15 +25,15 @@ from gateway.methods.blob_source import open_blob
 from gateway.metrics import Metrics
 from gateway.secret import Secret
 from gateway.server.directory import Directory
+from gateway.server.kept import open_vault
 from gateway.server.meter import SyncMeter
 from gateway.server.nodes import Others, Seat
 from gateway.server.push import Push, pushing
 from gateway.server.sending import Sending
-from gateway.server.stores import KeptUploads, stores
+from gateway.server.stores import KeptUploads, Stores, stores
 from gateway.server.upstreams import Provider, providers, upstream_login
 from gateway.server.work import AccountWork
 from gateway.server.workers import take_seat
-from gateway.store.api import UserStore
 from gateway.sync import parsing
 from gateway.upstream.imap import Credentials
 from gateway.web.admin import make_admin_app
@@ -85,7 +85,7 @@ async def running(config: Config, seat: Seat | None = None) -> AsyncIterator[tup
         uploads = opened.uploads
         async with AsyncExitStack() as stack:
             http = await stack.enter_async_context(aiohttp.ClientSession())
-            authenticator = await _authenticator(config, upstreams, store, metrics, http)
+            authenticator = await _authenticator(config, upstreams, opened, metrics, http)
             push = await stack.enter_async_context(pushing(config, store, upstreams, authenticator, metrics))
             sending = Sending(config, store, opened.outgoing, push.kept, metrics)
 
@@ -180,7 +180,7 @@ async def running(config: Config, seat: Seat | None = None) -> AsyncIterator[tup
 async def _authenticator(
     config: Config,
     upstreams: Mapping[str, Provider],
-    store: UserStore,
+    opened: Stores,
     metrics: Metrics,
     http: aiohttp.ClientSession,
 ) -> Authenticator:
@@ -194,10 +194,12 @@ async def _authenticator(
     return Authenticator(
         [upstream_login(upstream) for upstream in config.upstreams.values()],
         verify,
-        account_key=await store.key("account id"),
+        account_key=await opened.user.key("account id"),
         cache_s=config.auth.cache_s,
         login_of_token=ask_login,
         on_login=metrics.login_done,
+        proofs=opened.shared.proofs if opened.shared is not None else None,
+        proof_key=(await open_vault(config)).derived("login proofs"),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.account import uploads as account_uploads
+from gateway.auth.login import Proofs
 from gateway.config import Config
 from gateway.store.api import LeaseStore, Mirror, OutgoingStore, Signals, StoreError, UserStore
 from gateway.store.outgoing import OutgoingFiles
@@ -16,6 +17,7 @@ from gateway.store.redis_leases import RedisLeases
 from gateway.store.redis_link import RedisLink
 from gateway.store.redis_mirror import RedisMirror
 from gateway.store.redis_outgoing import RedisOutgoing
+from gateway.store.redis_proofs import RedisProofs
 from gateway.store.redis_settings import read_settings, warnings_of
 from gateway.store.redis_signals import RedisSignals
 from gateway.store.redis_store import RedisStore
@@ -31,6 +33,7 @@ class Shared:
     leases: LeaseStore
     mirror: Mirror
     signals: Signals
+    proofs: Proofs
 
 
 class KeptUploads(account_uploads.Uploads, Protocol):
@@ -90,7 +93,7 @@ async def stores(config: Config, *, worker: int | None = None) -> AsyncIterator[
             user,
             RedisUploads(link, leases.held, lifetime_s=lifetime_s, quota_octets=quota_octets),
             RedisOutgoing(link, leases.held),
-            Shared(leases, RedisMirror(link), signals),
+            Shared(leases, RedisMirror(link), signals, RedisProofs(link)),
         )
     finally:
         await signals.aclose()

@@ -265,7 +265,7 @@ class LeaseStore(Protocol):
     """
 
     async def join(self, node: Node) -> None:
-        """Bring a node in, under an id that was never used."""
+        """Bring a node in, under an id that was never used. It listens already: what had its URL has gone."""
 
     async def beat(self, node: Node) -> bool:
         """Tell that a node is there, every BEAT_S. False: it was given up; its leases are void, its id is used up."""

@@ -106,6 +106,11 @@ def outgoing(account_id: str, id: str) -> str:
 # ---------------------------------------------------------------- derived
 
 
+def proofs(account_id: str) -> str:
+    """Sorted set: keyed hash of a login that the upstream has taken -> until when it is believed, ms."""
+    return _of(account_id, "proofs")
+
+
 def mirror_head(account_id: str) -> str:
     """Hash: how far the mirror goes, and what its snapshot is of."""
     return _of(account_id, "mirror")

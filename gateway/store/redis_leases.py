@@ -1,7 +1,8 @@
 """Nodes and their leases in Redis.
 
 Rule 1: a node is there as long as it beats; one that was late once is gone for good, and comes back under another id.
-        So what was seen to be gone stays gone, and its leases can be taken without asking twice.
+        So what was seen to be gone stays gone, and its leases can be taken without asking twice. A node that joins
+        listens at its URL: another one of this URL has gone, and need not be waited for.
 Rule 2: a token is Redis's time in microseconds, or one more than the last: it grows even after all was lost.
 Rule 3: what an owner writes is fenced by `Held`: only under a lease that this node holds, and Redis checks its token
         with the write itself.
@@ -23,6 +24,13 @@ _JOIN = Script.of(
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - 10 * ARGV[3])) do
   redis.call('ZREM', KEYS[1], id)
   redis.call('HDEL', KEYS[2], id)
+end
+local urls = redis.call('HGETALL', KEYS[2])
+for at = 1, #urls, 2 do
+  if urls[at + 1] == ARGV[2] then
+    redis.call('ZREM', KEYS[1], urls[at])
+    redis.call('HDEL', KEYS[2], urls[at])
+  end
 end
 redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])

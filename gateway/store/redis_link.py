@@ -2,8 +2,8 @@
 
 Rule 1: a call ends within CALL_TIMEOUT_S, or it raises `StoreUnavailable`: whether a write was made is not known then.
         One whose connection turns out to be closed is made once more, so every script can be run twice.
-Rule 2: after a failure to connect, calls fail at once for a while that grows, so that a Redis that is away costs each
-        request nothing but its answer.
+Rule 2: after a failure, calls fail at once for a while that grows, so that a Redis that is away costs each request
+        nothing but its answer. One that fails while others are answered says nothing of Redis: that was a slow call.
 Rule 3: several keys are changed by a script, which is atomic; its keys are of one slot.
 """
 
@@ -95,6 +95,7 @@ class RedisLink:
         self._client = _client(address, self._options, self._tls)
         self._not_before = 0.0
         self._backoff_s = 0.0
+        self._heard_at = float("-inf")  # when Redis last answered
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -154,20 +155,21 @@ class RedisLink:
 
     @asynccontextmanager
     async def _calling(self, timeout_s: float) -> AsyncIterator[None]:
-        if time.monotonic() < self._not_before:
+        began = time.monotonic()
+        if began < self._not_before:
             raise StoreUnavailable(f"Redis at {self.address} does not answer")
         try:
             with cancellable():
                 async with asyncio.timeout(timeout_s):
                     yield
         except exceptions.RedisError as error:
-            raise self._reason(error) from None
+            raise self._reason(error, began) from None
         except OSError as error:  # TimeoutError is one
-            raise self._reason(error) from None
-        self._backoff_s = 0.0
+            raise self._reason(error, began) from None
+        self._backoff_s, self._heard_at = 0.0, time.monotonic()
 
-    def _reason(self, error: Exception) -> Exception:
-        """Return what to raise instead of an error of the client library."""
+    def _reason(self, error: Exception, began: float) -> Exception:
+        """Return what to raise instead of an error of the client library, of a call that began then."""
         text = str(error)
         if isinstance(error, StoreError):
             return error
@@ -178,8 +180,9 @@ class RedisLink:
         if isinstance(error, (OSError, exceptions.ConnectionError, exceptions.TimeoutError)) and not isinstance(
             error, exceptions.BusyLoadingError
         ):
-            self._backoff_s = min(max(self._backoff_s * 2, MIN_BACKOFF_S), MAX_BACKOFF_S)
-            self._not_before = time.monotonic() + self._backoff_s * random.uniform(0.5, 1.0)
+            if self._heard_at < began:
+                self._backoff_s = min(max(self._backoff_s * 2, MIN_BACKOFF_S), MAX_BACKOFF_S)
+                self._not_before = time.monotonic() + self._backoff_s * random.uniform(0.5, 1.0)
             return StoreUnavailable(f"Redis at {self.address} does not answer ({type(error).__name__})")
         if isinstance(error, _UNAVAILABLE) or any(word in text for word in _UNAVAILABLE_WORDS):
             return StoreUnavailable(f"Redis at {self.address} takes no writes for now: {text[:200]}")

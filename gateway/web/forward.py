@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -36,7 +37,7 @@ from gateway.web.websocket import get_websocket, refusal
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 WAIT_S = 12.0  # for an owner: a node that vanished is given up within 10 s
-LOOK_S = 0.1  # between two looks while one is waited for
+LOOK_S, MAX_LOOK_S = 0.1, 0.5  # between two looks while one is waited for, each time longer: many wait at once
 CONNECT_S = 2.0  # to a node nearby
 KEEP_ALIVE_S = 30.0  # less than the other node keeps an idle connection
 REPLAY_OCTETS = 1 << 20  # a body up to this is read first and can be sent again
@@ -94,13 +95,14 @@ class Forwarder:
         account_id = await _claimed(request, site)
         if owners.is_ours(account_id):
             return await self._serve_here(request, handler, account_id)
-        deadline, is_first = time.monotonic() + WAIT_S, True
+        deadline, is_first, look_s = time.monotonic() + WAIT_S, True, LOOK_S
         body = _Body(request)
         while True:
             if not is_first:
                 if time.monotonic() > deadline:
                     raise MethodError("serverUnavailable", "The account is being moved.")
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(look_s * random.uniform(0.8, 1.0))
+                look_s = min(2 * look_s, MAX_LOOK_S)
             is_first = False
             try:
                 node = await owners.owner(account_id)

@@ -13,10 +13,12 @@ import pytest
 
 from gateway.auth import Authenticator, TooManyAttempts, Unauthorized, UpstreamLogin, UpstreamUnavailable, account_id
 from gateway.secret import Secret
+from gateway.store.api import StoreUnavailable
 from gateway.upstream.imap.errors import AuthenticationFailed, ConnectError, Timeout
 from gateway.upstream.sasl import Credentials, OAuthCredentials, PasswordCredentials
 
 KEY = b"k" * 32
+PROOF_KEY = b"p" * 32
 
 
 class Clock:
@@ -280,3 +282,127 @@ def test_account_ids() -> None:
     assert account_id(KEY, "main", "ann") != account_id(KEY, "main", "ANN")
     assert one.isalnum()
     assert len(one) <= 255
+
+
+# ---------------------------------------------------------------- what other nodes have proven
+
+
+class Kept:
+    """What nodes share, on a test's clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.by_account: dict[str, dict[bytes, float]] = {}
+        self.is_away = False
+
+    def _look(self) -> None:
+        if self.is_away:
+            raise StoreUnavailable("away")
+
+    async def lasts_s(self, account_id: str, proof: bytes) -> float:
+        self._look()
+        return max(0.0, self.by_account.get(account_id, {}).get(proof, 0.0) - self._clock())
+
+    async def add(self, account_id: str, proof: bytes, lasts_s: float) -> None:
+        self._look()
+        self.by_account.setdefault(account_id, {})[proof] = self._clock() + lasts_s
+
+    async def drop(self, account_id: str) -> None:
+        self._look()
+        self.by_account.pop(account_id, None)
+
+
+@pytest.fixture
+def kept(clock: Clock) -> Kept:
+    return Kept(clock)
+
+
+@pytest.fixture
+def nodes(upstream: Upstream, clock: Clock, kept: Kept) -> list[Authenticator]:
+    return [make(upstream, clock, proofs=kept, proof_key=PROOF_KEY) for _ in range(2)]
+
+
+async def test_the_upstream_is_asked_once_by_all(nodes: list[Authenticator], upstream: Upstream) -> None:
+    callers = [await node.authenticate(basic("bob"), "10.0.0.1") for node in nodes]
+    assert len(upstream.asked) == 1
+    assert callers[0] == callers[1]
+
+
+async def test_nobody_is_believed_for_longer(nodes: list[Authenticator], upstream: Upstream, clock: Clock) -> None:
+    """A node that hears of a proof late believes it for what is left of its time."""
+    await nodes[0].authenticate(basic("bob"), "10.0.0.1")
+    clock.now += 299
+    await nodes[1].authenticate(basic("bob"), "10.0.0.1")
+    assert len(upstream.asked) == 1
+    clock.now += 2
+    await nodes[1].authenticate(basic("bob"), "10.0.0.1")
+    assert len(upstream.asked) == 2
+
+
+async def test_a_token_is_not_shared_past_its_expiry(upstream: Upstream, clock: Clock, kept: Kept) -> None:
+    node = make(upstream, clock, UpstreamLogin("main", mode="oauth"), proofs=kept, proof_key=PROOF_KEY)
+    caller = await node.authenticate(bearer(email="ann@x", exp=time.time() + 40), "p")
+    (until,) = kept.by_account[caller.account_id].values()
+    assert 38 < until - clock.now <= 40
+
+
+async def test_what_was_refused_is_nowhere(nodes: list[Authenticator], upstream: Upstream, kept: Kept) -> None:
+    """A wrong password is not among the proofs; a right one does not make it good at any node."""
+    await nodes[0].authenticate(basic("bob"), "10.0.0.1")
+    before = {account_id: dict(proofs) for account_id, proofs in kept.by_account.items()}
+    for node in nodes:
+        with pytest.raises(Unauthorized):
+            await node.authenticate(basic("bob", "wrong"), "10.0.0.1")
+    assert kept.by_account == before
+    assert len(upstream.asked) == 3
+
+
+async def test_a_proof_does_not_help_to_guess(nodes: list[Authenticator], clock: Clock) -> None:
+    """Whoever has guessed too often is not told by another node's proof which guess was right."""
+    await nodes[0].authenticate(basic("bob"), "10.0.0.1")
+    guesses = (nodes[1].authenticate(basic("bob", f"wrong{n}"), "10.0.0.2") for n in range(200))
+    results = await asyncio.gather(*guesses, return_exceptions=True)
+    assert {type(result) for result in results} == {Unauthorized, TooManyAttempts}
+    with pytest.raises(TooManyAttempts):
+        await nodes[1].authenticate(basic("bob"), "10.0.0.2")
+
+
+async def test_a_refusal_later_ends_it(nodes: list[Authenticator], upstream: Upstream, kept: Kept) -> None:
+    """No other node takes the login over as proven."""
+    caller = await nodes[0].authenticate(basic("bob"), "10.0.0.1")
+    nodes[0].refused(caller.account_id)
+    await asyncio.sleep(0.01)
+    assert kept.by_account == {}
+    await nodes[1].authenticate(basic("bob"), "10.0.0.1")
+    assert len(upstream.asked) == 2
+
+
+async def test_closing_an_account_leaves_its_proofs(nodes: list[Authenticator], upstream: Upstream) -> None:
+    """As it is handed over: its next owner need not ask."""
+    caller = await nodes[0].authenticate(basic("bob"), "10.0.0.1")
+    nodes[0].forget(caller.account_id)
+    await nodes[1].authenticate(basic("bob"), "10.0.0.1")
+    assert len(upstream.asked) == 1
+
+
+async def test_without_the_store_the_upstream_is_asked(
+    nodes: list[Authenticator],
+    upstream: Upstream,
+    kept: Kept,
+) -> None:
+    kept.is_away = True
+    for node in nodes:
+        await node.authenticate(basic("bob"), "10.0.0.1")
+    assert len(upstream.asked) == 2
+    nodes[0].refused("x")
+    await nodes[0].aclose()  # what could not be told ends it no other way
+
+
+async def test_what_is_shared_tells_no_password(upstream: Upstream, clock: Clock, kept: Kept) -> None:
+    """It is a hash under a key: with another key it is another, and is believed by nobody."""
+    await make(upstream, clock, proofs=kept, proof_key=PROOF_KEY).authenticate(basic("bob"), "10.0.0.1")
+    ((proof, _),) = next(iter(kept.by_account.values())).items()
+    assert len(proof) == 32
+    assert b"right" not in proof
+    await make(upstream, clock, proofs=kept, proof_key=b"o" * 32).authenticate(basic("bob"), "10.0.0.1")
+    assert len(upstream.asked) == 2

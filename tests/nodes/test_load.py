@@ -68,6 +68,7 @@ def nodes(dovecot: Upstream, own_redis: RedisServer, start: StartNode) -> list[N
             name=f"node{number}",
             redis_url=own_redis.url,
             http='trusted_proxies = ["127.0.0.1"]',
+            max_staleness_s=5.0,  # as it is by default: with 0 each request logs in once more, to see new shares
             more="logins_per_second = 200",
         )
         started.append(node)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ class Backend(ImapBackend):
         self.scopes: list[Scope] = []
         self.waits = asyncio.Event()
         self.waits.set()
-        self.looks = 0
+        self.looks = self.fresh_looks = 0
 
     async def facts(self) -> Facts:
         self.looks += 1
@@ -40,6 +41,7 @@ class Backend(ImapBackend):
         return self.told
 
     async def shared_scopes(self, *, fresh: bool) -> list[Scope]:
+        self.fresh_looks += fresh
         return self.scopes
 
 
@@ -144,4 +146,22 @@ async def test_there_are_never_too_many() -> None:
     offers = make(own)
     await offers.learn()
     assert len(offers.shared) == MAX_SHARED
+    await offers.aclose()
+
+
+async def test_logins_for_looks_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first look has connections that are new anyway; later one is made every few minutes."""
+    own = Stub("A1")
+    own.backend.told = replace(FACTS, identity=Identity.GUID)
+    offers = make(own, interval_s=1.0)
+    begun = time.monotonic()
+    await offers.learn()
+    assert (own.backend.looks, own.backend.fresh_looks) == (1, 0)
+    for minute in range(1, 11):
+        monkeypatch.setattr(offers_module.time, "monotonic", lambda at=begun + 60 * minute: at)
+        await offers.learn()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert (own.backend.looks, own.backend.fresh_looks) == (11, 2)
+    monkeypatch.undo()
     await offers.aclose()

@@ -94,6 +94,23 @@ async def test_a_node_that_leaves_is_gone_at_once(leases: RedisLeases, link: Red
     assert not await leases.beat(A)
 
 
+async def test_a_node_that_begins_anew_is_not_waited_for(leases: RedisLeases, link: RedisLink) -> None:
+    """After a crash a node comes back at its URL under another id: what it had is free at once, the others' is not."""
+    other, again = RedisLeases(link), RedisLeases(link)
+    await leases.join(A)
+    await other.join(B)
+    await taken(leases, "u1", A)
+    await taken(other, "u2", B)
+    anew = Node("a2", A.url)
+    await again.join(anew)
+    assert await other.nodes() == [anew, B]
+    assert await other.owner("u1") is None
+    assert (await taken(other, "u1", B)).node == B
+    assert await again.take("u2", anew) == B
+    assert not await leases.beat(A)
+    assert await again.beat(anew)
+
+
 async def test_what_goes_with_an_account(leases: RedisLeases, link: RedisLink) -> None:
     """An account that was adopted is written by the owner of the other one, is kept with it, and is lost with it."""
     other = RedisLeases(link)

@@ -199,3 +199,32 @@ async def test_a_task_that_is_cancelled_in_a_call_ends(shared_redis: RedisServer
         _done, left = await asyncio.wait(tasks, timeout=5)
         assert not left
         await link.close()
+
+
+async def test_a_slow_call_fails_alone(own_redis: RedisServer) -> None:
+    """While Redis answers others, a call that takes too long makes no other fail."""
+    link = RedisLink(check_redis_url(own_redis.url))
+    slow = asyncio.create_task(link.call("BLPOP", "nothing", 0, timeout_s=0.3))
+    while not slow.done():
+        assert await link.call("PING")
+        await asyncio.sleep(0.02)
+    with pytest.raises(StoreUnavailable):
+        await slow
+    assert await link.call("PING")
+    await link.close()
+
+
+async def test_a_frozen_redis_costs_one_wait(own_redis: RedisServer) -> None:
+    """Where nothing is answered, the next calls fail at once."""
+    link = RedisLink(check_redis_url(own_redis.url))
+    assert await link.call("PING")
+    own_redis.freeze()
+    try:
+        with pytest.raises(StoreUnavailable):
+            await link.call("PING", timeout_s=0.3)
+        async with asyncio.timeout(0.02):
+            with pytest.raises(StoreUnavailable):
+                await link.call("PING")
+    finally:
+        own_redis.thaw()
+    await link.close()
