@@ -5,7 +5,8 @@ Rule 2: work goes where its mailbox is selected already; else to a connection wi
     within the budget, or to the one that was idle for longest.
 Rule 3: after a failed login the pool backs off, longer each time, with jitter; only a connection that has lived for a
     while makes it forget. Wrong credentials wait longest; other credentials need not wait.
-Rule 4: one login's trouble stays its own; the `HostGate` alone is shared.
+Rule 4: one login's trouble stays its own; the `HostGate` alone is shared. There, logins to listen come after those
+    that requests wait for: a node that takes over hundreds of accounts has all their clients before it at once.
 Rule 5: a connection that listens counts like any other. One on which nothing is ever selected may serve, meanwhile,
     those who select nothing either.
 """
@@ -31,6 +32,7 @@ BACKOFF_FIRST_S = 1.0
 BACKOFF_REFUSED_S = 15.0  # the same wrong password again and again locks accounts
 BACKOFF_LIMIT_S = 300.0  # a server that was down for an hour is found again within five minutes
 PROVEN_S = 30.0  # a connection that lives for so long proves that the server is well
+GENTLE_S = 30.0  # then who listens takes a turn to log in like any other
 STALE_S = 60.0  # after so long without use, ask whether the connection is still there before work is put on it
 
 
@@ -40,14 +42,24 @@ class HostGate:
     def __init__(self, *, logins_per_s: float = 10.0, burst: int = 20) -> None:
         self._interval_s = 1.0 / logins_per_s
         self._burst_s = burst * self._interval_s
+        self._left_s = max(0.0, self._burst_s / 2 - self._interval_s)  # of the burst, by who enters gently
         self._next_s = 0.0  # on the loop's clock: when the budget would be used up exactly
 
-    async def enter(self) -> None:
-        """Wait for the turn to log in."""
-        now = asyncio.get_running_loop().time()
-        self._next_s = max(self._next_s, now - self._burst_s) + self._interval_s
+    async def enter(self, *, gently: bool = False) -> None:
+        """Wait for the turn to log in; `gently`: behind all others, and leave half of the burst to who comes next."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        patient_until = now + GENTLE_S
+        while gently and now < patient_until and (wait_s := self._turn(now) + self._left_s - now) > 0:
+            await asyncio.sleep(min(wait_s, patient_until - now))
+            now = loop.time()
+        self._next_s = self._turn(now)
         if self._next_s > now:
             await asyncio.sleep(self._next_s - now)
+
+    def _turn(self, now: float) -> float:
+        """Return when the next turn is or, where the budget was not used up, would have been."""
+        return max(self._next_s, now - self._burst_s) + self._interval_s
 
 
 @dataclass(eq=False, slots=True)
@@ -172,7 +184,7 @@ class Pool:
         """
         slot = await self._borrow(None, read_only=True)
         try:
-            connection = await self._ready(slot)
+            connection = await self._ready(slot, gently=True)
             if connection.selected is not None:
                 await connection.unselect()
             yield connection
@@ -270,7 +282,7 @@ class Pool:
 
     # ------------------------------------------------------------ connections
 
-    async def _ready(self, slot: _Slot) -> Connection:
+    async def _ready(self, slot: _Slot, *, gently: bool = False) -> Connection:
         """Return the slot's connection, proven to be alive, or a new one."""
         connection = slot.connection
         now = asyncio.get_running_loop().time()
@@ -284,11 +296,11 @@ class Pool:
             else:
                 return connection
         slot.connection = None
-        slot.connection = connection = await self._open()
+        slot.connection = connection = await self._open(gently=gently)
         slot.opened_at_s = asyncio.get_running_loop().time()
         return connection
 
-    async def _open(self) -> Connection:
+    async def _open(self, *, gently: bool) -> Connection:
         loop = asyncio.get_running_loop()
         backoff = self._backoff
         credentials = await self._credentials_source()
@@ -296,7 +308,7 @@ class Pool:
         if backoff.error is not None and loop.time() < backoff.until_s and not are_new:
             raise _again(backoff.error)
         if self._gate is not None:
-            await self._gate.enter()
+            await self._gate.enter(gently=gently)
         try:
             connection = await Connection.open(
                 self._endpoint,

@@ -238,6 +238,42 @@ async def test_gate() -> None:
     assert loop.time() - begun > 0.07
 
 
+async def test_listeners_log_in_after_all_others() -> None:
+    """However many of them have come before; half of the burst is left, and when nobody else comes they go on."""
+    gate = HostGate(logins_per_s=50, burst=10)
+    order: list[str] = []
+
+    async def enter(name: str, *, gently: bool) -> None:
+        await gate.enter(gently=gently)
+        order.append(name)
+
+    begun = asyncio.get_running_loop().time()
+    gentle = [asyncio.create_task(enter("listens", gently=True)) for _ in range(20)]
+    await asyncio.sleep(0)
+    assert 0 < len(order) <= 6
+    others = [asyncio.create_task(enter("asks", gently=False)) for _ in range(15)]
+    await asyncio.gather(*others)
+    assert order.count("listens") <= 6
+    assert asyncio.get_running_loop().time() - begun < 0.5
+    await asyncio.gather(*gentle)
+    assert order.count("listens") == 20
+
+
+async def test_listeners_do_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while they take their turns like any other; and with the smallest burst an idle host keeps nobody."""
+    monkeypatch.setattr(pool_module, "GENTLE_S", 0.05)
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    await HostGate(logins_per_s=1, burst=1).enter(gently=True)
+    assert loop.time() - begun < 0.04
+    gate = HostGate(logins_per_s=50, burst=1)
+    asking = asyncio.gather(*(gate.enter() for _ in range(10)))  # keeps it busy for 200 ms
+    await asyncio.sleep(0)
+    await gate.enter(gently=True)
+    assert 0.15 < loop.time() - begun < 2
+    await asking
+
+
 async def test_a_fresh_connection() -> None:
     """It is a new one each time, within the budget, and stays for who comes next."""
     async with serve(obliging) as server:
