@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.mailbox import LOGIN
-from demo.gateway import free_port, public_url, start_gateway, wait_until_it_answers, write_config
+from demo.gateway import public_url, start_gateway, wait_until_it_answers, write_config
+from demo.ports import free_port
 from tests.upstreams.upstream import Upstream
 
 SYNC_TIMEOUT_S = 300.0

@@ -12,7 +12,8 @@ from bench.client import Client, JmapClient
 from bench.gateway import serving
 from bench.mailbox import LOGIN
 from bench.table import Row, Table
-from demo.gateway import free_port, public_url
+from demo.gateway import public_url
+from demo.ports import free_port
 from tests.upstreams.place import accepts
 from tests.upstreams.upstream import Upstream
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from statistics import median
 
 from bench.client import JmapClient
-from bench.listing import wait_until_quiet
 from bench.mailbox import LOGIN
 from bench.table import Row, Table
 from tests.nodes.running import Node
@@ -24,14 +23,14 @@ ROUNDS = 300
 WRITE_MS = 2.0
 PER_MESSAGES = 10_000
 MEMORY_KB = 3_000  # for so many messages
-SNAPSHOT_TIMEOUT_S = 60.0
+SNAPSHOT_TIMEOUT_S = 180.0
 
 
 def bench_mirroring(server: Upstream, count: int, table: Table) -> None:
     """Add the rows of one mailbox size."""
     with nodes(server) as (mirrored, alone, redis):
+        _writing(server, mirrored, alone, table)  # first: a large mailbox keeps a gateway busy for a while
         _memory(server, mirrored, redis, count, table)
-        _writing(server, mirrored, alone, table)
 
 
 def _memory(server: Upstream, node: Node, redis: RedisServer, count: int, table: Table) -> None:
@@ -39,8 +38,7 @@ def _memory(server: Upstream, node: Node, redis: RedisServer, count: int, table:
     empty = _used(redis)
     client = JmapClient(node.url, LOGIN, server.password)
     client.request("POST", client.api_path, client.list_view(client.inbox_id(), 0))
-    wait_until_quiet(node.metric)
-    _wait_for_snapshot(redis)
+    _wait_for_snapshot(redis, client.account_id)
     client.close()
     most = f"while it is indexed {(_used(redis, 'used_memory_peak') - empty) / 1e3:,.0f} kB for all"
     kb = (_used(redis) - empty) / 1e3 / (count / PER_MESSAGES)
@@ -89,11 +87,11 @@ def _used(redis: RedisServer, what: str = "used_memory") -> int:
     return int(lines[what])
 
 
-def _wait_for_snapshot(redis: RedisServer) -> None:
+def _wait_for_snapshot(redis: RedisServer, account_id: str) -> None:
     """Wait until the log of the first indexing has become a snapshot, with nothing more to be written."""
     end, before = time.monotonic() + SNAPSHOT_TIMEOUT_S, ""
     while True:
-        keys = redis.cli("--scan", "--pattern", "*:mirror-snapshot*").split()
+        keys = redis.cli("--scan", "--pattern", f"*{{{account_id}}}:mirror-snapshot*").split()
         state = " ".join(f"{key} {redis.cli('LLEN', key)}" for key in sorted(keys))
         if len(keys) == 1 and ":mirror-snapshot " in state and state == before:
             return

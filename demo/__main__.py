@@ -23,7 +23,8 @@ from types import FrameType
 
 from demo import upstream
 from demo.client import Client
-from demo.gateway import free_port, public_url, refuse_taken_port, start_gateway, wait_until_it_answers, write_config
+from demo.gateway import public_url, refuse_taken_port, start_gateway, wait_until_it_answers, write_config
+from demo.ports import free_port
 
 RUN_DIR = Path(".cache/run")
 OWN_CONFIG = Path("gateway.toml")

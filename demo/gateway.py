@@ -11,7 +11,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-HOST = "127.0.0.1"
+from demo.ports import HOST
+
 START_TIMEOUT_S = 30.0  # a second is usual
 POLL_S = 0.1
 
@@ -51,14 +52,6 @@ def write_config(
     ]
     path.write_text("\n".join(lines) + "\n")
     return path
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def public_url(port: int) -> str:

@@ -357,3 +357,9 @@ def test_where_the_scripts_are(url: str, expected: tuple[str, int, str], tmp_pat
     address = load(path, {}).upstreams["a"].sieve
     assert address is not None
     assert (address.host, address.port, address.security) == expected
+
+
+def test_an_upload_fits_into_redis(tmp_path: Path) -> None:
+    """A string of Redis has 512 MiB at most."""
+    text = f'[store]\nredis_url = "redis://127.0.0.1"\n{VAULT}[limits]\nmax_size_upload = "600 MB"\n{MAIN}'
+    assert set(faults(tmp_path, text)) == {"limits.max_size_upload"}

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.gateway import free_port
 from demo.mail import ROWS
+from demo.ports import free_port
 from tests.upstreams.upstream import Upstream
 
 REPOSITORY = Path(__file__).resolve().parents[1]

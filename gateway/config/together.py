@@ -10,6 +10,8 @@ from gateway.config.sections import Config, Upstream
 
 Found = tuple[str, str, str]  # key, what is wrong, the fix
 
+REDIS_VALUE_OCTETS = 512 << 20  # of a string in Redis
+
 
 def check_together(config: Config, warnings: list[str], *, complete: bool) -> Iterator[Found]:
     """Yield what does not fit together; add to `warnings`. `complete`: every single setting was right."""
@@ -94,6 +96,8 @@ def _redis(config: Config, warnings: list[str]) -> Iterator[Found]:
         yield "auth.vault_keys", "is missing: store.redis_url is set, and the nodes need one key ring", fix
     if config.store.redis_ca_file is not None and not address.tls:
         yield "store.redis_ca_file", "means nothing: redis_url is without TLS", "write rediss://, or leave it away"
+    if config.limits.max_size_upload > REDIS_VALUE_OCTETS:
+        yield "limits.max_size_upload", "is more than Redis keeps in one value", 'write "512 MiB" or less'
     far = [host.name for host in address.hosts if not _is_loopback(host.name)]
     if far and not address.tls:
         warnings.append(f"store.redis_url: what is known of mail crosses the network to {far[0]} unencrypted")

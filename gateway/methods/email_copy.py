@@ -12,8 +12,9 @@ from gateway.jmap.method import Arguments
 from gateway.message.measure import measure
 from gateway.methods.creations import Faults
 from gateway.methods.email_store import Mailboxes, new_email, store
+from gateway.methods.outcomes import Attempts
 from gateway.methods.standard_copy import Copy
-from gateway.methods.standard_set import Attempts, Call
+from gateway.methods.standard_set import Call
 
 
 class EmailCopies:

@@ -22,9 +22,10 @@ from gateway.message.measure import measure
 from gateway.methods.blob_source import BlobNotFound, find_blob, prepare_blobs
 from gateway.methods.creations import Creation, check_creation, invalid
 from gateway.methods.email_store import Mailboxes, new_email, store
+from gateway.methods.outcomes import Attempts, Outcomes
 from gateway.methods.reach import KNOWN
 from gateway.methods.standard import account_of
-from gateway.methods.standard_set import Attempts, Outcomes, check_size, check_state, check_writable
+from gateway.methods.standard_set import check_size, check_state, check_writable
 
 EMAIL_IMPORT: Mapping[str, Argument] = {
     "accountId": Argument(types.is_id, required=True),

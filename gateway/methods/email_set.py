@@ -32,8 +32,9 @@ from gateway.methods.email_copy import EmailCopies
 from gateway.methods.email_create import Draft, read_draft
 from gateway.methods.email_create_part import PartPlan
 from gateway.methods.email_store import Mailboxes, new_email, store
+from gateway.methods.outcomes import Attempts
 from gateway.methods.reach import EVERYTHING, KNOWN, is_complete
-from gateway.methods.standard_set import Attempts, Call, Update
+from gateway.methods.standard_set import Call, Update
 
 MAX_DIFFERENCES = 256  # remembered: a thousand Emails have a handful of combinations between them
 

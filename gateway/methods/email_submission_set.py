@@ -29,9 +29,10 @@ from gateway.methods.email_rows import load_rows
 from gateway.methods.email_set import EmailSetSource
 from gateway.methods.email_submission import EmailSubmissionSource
 from gateway.methods.identity import ensure_identities
+from gateway.methods.outcomes import Attempts
 from gateway.methods.reach import KNOWN
 from gateway.methods.standard_records import RecordWrites
-from gateway.methods.standard_set import SET, Attempts, Call, Update, set_records
+from gateway.methods.standard_set import SET, Call, Update, set_records
 
 # A submission is a few hundred octets, and each /query reads them all: the oldest that are done make room.
 MAX_SUBMISSIONS = 2000

@@ -25,7 +25,8 @@ from gateway.jmap.method import Arguments, Context, Registry
 from gateway.jmap.objects.mailbox import MAILBOX
 from gateway.methods.creations import Creation, Faults
 from gateway.methods.mailbox import GETTERS, SHARE_GETTERS, MailboxSource
-from gateway.methods.standard_set import Attempts, Call, Update, set_records
+from gateway.methods.outcomes import Attempts
+from gateway.methods.standard_set import Call, Update, set_records
 
 # What a client may hear of when it changes without being asked for; counts move by themselves.
 _TOLD = ("name", "parentId", "role", "sortOrder", "isSubscribed", "myRights")

@@ -43,8 +43,9 @@ from gateway.methods.email_set import EmailSetSource
 from gateway.methods.email_shape import utc_date
 from gateway.methods.email_store import Mailboxes
 from gateway.methods.identity import ensure_identities
+from gateway.methods.outcomes import Attempts, Outcomes
 from gateway.methods.reach import KNOWN
-from gateway.methods.standard_set import Attempts, Outcomes, check_size, check_writable, set_records
+from gateway.methods.standard_set import check_size, check_writable, set_records
 
 MDN_SEND: Mapping[str, Argument] = {
     "accountId": Argument(types.is_id, required=True),

@@ -20,8 +20,8 @@ from gateway.jmap.errors import MethodError, SetError
 from gateway.jmap.method import Arguments, Context, Registry
 from gateway.jmap.objects.push_subscription import PUSH_SUBSCRIPTION
 from gateway.jmap.reference import resolve_id
+from gateway.methods.outcomes import Attempts
 from gateway.methods.standard import requested_ids, requested_properties
-from gateway.methods.standard_set import Attempts
 
 T = TypeVar("T")
 

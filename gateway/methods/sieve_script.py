@@ -31,8 +31,9 @@ from gateway.message.subject import unicode_casemap
 from gateway.methods import standard, standard_query
 from gateway.methods.blob_source import BlobNotFound, BlobTooLarge, read_blob
 from gateway.methods.creations import Creation, Faults, invalid
+from gateway.methods.outcomes import Attempts
 from gateway.methods.standard_query import Rules
-from gateway.methods.standard_set import Attempts, Call, Update, set_records
+from gateway.methods.standard_set import Call, Update, set_records
 
 VALIDATE: Mapping[str, Argument] = {
     "accountId": Argument(types.is_id, required=True),

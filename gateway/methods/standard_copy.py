@@ -18,18 +18,10 @@ from gateway.jmap.errors import MethodError, SetError
 from gateway.jmap.method import Arguments, Context, Responses
 from gateway.jmap.reference import resolve_id, resolve_ids
 from gateway.methods.creations import UNRESOLVED, Faults, declared_property, has_reference, invalid
+from gateway.methods.outcomes import Attempts, Outcomes
 from gateway.methods.patch import normal
 from gateway.methods.standard import account_of
-from gateway.methods.standard_set import (
-    Attempts,
-    Call,
-    Outcomes,
-    SetSource,
-    check_size,
-    check_state,
-    check_writable,
-    set_records,
-)
+from gateway.methods.standard_set import Call, SetSource, check_size, check_state, check_writable, set_records
 
 R = TypeVar("R")
 

@@ -34,6 +34,7 @@ from gateway.methods.creations import (
     invalid,
     own_references,
 )
+from gateway.methods.outcomes import Attempts, Outcomes, late
 from gateway.methods.patch import Patch
 from gateway.methods.standard import Source, account_of
 from gateway.unavailable import Unavailable
@@ -42,8 +43,6 @@ R = TypeVar("R")
 R_contra = TypeVar("R_contra", contravariant=True)
 T = TypeVar("T")
 K = TypeVar("K")
-
-AWAY = "something that is needed for this does not answer now"
 
 SET: Mapping[str, Argument] = {
     "accountId": Argument(types.is_id, required=True),
@@ -154,64 +153,6 @@ def check_state(asked: str | None, state: str, account: Account | None = None, t
     raise MethodError("stateMismatch")
 
 
-class Attempts:
-    """Runs the writes of a call one after another and keeps what was done apart from what was not."""
-
-    def __init__(self) -> None:
-        self.has_written = False  # or has tried to
-
-    async def many(self, keys: Iterable[K], work: Awaitable[Mapping[K, T | SetError]]) -> Mapping[K, T | SetError]:
-        """Await a write of many objects. An error that it raises answers for each of these keys."""
-        done: Mapping[K, T | SetError]
-        try:
-            done = await work
-        except SetError as error:
-            done = dict.fromkeys(keys, error)
-        except (MethodError, Unavailable) as error:
-            if not self.has_written:
-                raise
-            done = dict.fromkeys(keys, _late(error))
-        self.has_written = True
-        return done
-
-    async def one(self, work: Awaitable[T]) -> T | SetError:
-        """Await a write of one object."""
-        done: T | SetError
-        try:
-            done = await work
-        except SetError as error:
-            done = error
-        except (MethodError, Unavailable) as error:
-            if not self.has_written:
-                raise
-            done = _late(error)
-        self.has_written = True
-        return done
-
-
-def _late(error: MethodError | Unavailable) -> SetError:
-    """Return what to tell of an object for which it is too late to fail the call."""
-    return SetError("serverFail", error.description if isinstance(error, MethodError) else AWAY)
-
-
-class Outcomes:
-    """The answers of one kind, good and bad, by creation id or id."""
-
-    def __init__(self) -> None:
-        self.done: dict[str, Arguments | None] = {}
-        self.failed: dict[str, SetError] = {}
-
-    def add(self, key: str, outcome: Arguments | SetError | None) -> None:
-        if isinstance(outcome, SetError):
-            self.failed[key] = outcome
-        else:
-            self.done[key] = outcome
-
-    def errors(self) -> Arguments | None:
-        """Return the SetErrors as an answer has them: null when there is none."""
-        return {key: error.object() for key, error in self.failed.items()} or None
-
-
 class _Setting(Generic[R]):
     """One /set under way."""
 
@@ -230,7 +171,7 @@ class _Setting(Generic[R]):
         except (MethodError, Unavailable) as error:
             if not self._attempts.has_written:
                 raise
-            raise MethodError("serverPartialFail", _late(error).description) from error
+            raise MethodError("serverPartialFail", late(error).description) from error
 
     async def _run(self) -> Arguments:
         call = self._call

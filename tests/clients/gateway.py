@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demo.gateway import free_port, start_gateway
+from demo.gateway import start_gateway
+from demo.ports import free_port
 from tests.upstreams.certificates import make_certificates
 from tests.upstreams.upstream import Upstream
 

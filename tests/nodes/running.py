@@ -14,7 +14,7 @@ import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 
-from demo.gateway import free_port
+from demo.ports import free_port
 from tests.upstreams.upstream import Upstream
 
 START_TIMEOUT_S = 30.0

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+
+from demo.ports import free_port
 
 START_S = 60.0  # two on a quiet machine
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -48,9 +49,7 @@ class GatewayProcess:
 @asynccontextmanager
 async def process(directory: Path, upstream: str) -> AsyncIterator[GatewayProcess]:
     """A gateway with these lines of its upstream's section, not started yet."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     config = directory / "gateway.toml"
     config.write_text(
         f"""

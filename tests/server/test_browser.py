@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from demo.gateway import free_port
+from demo.ports import free_port
 from gateway.config import load
 from gateway.server.serve import running
 from tests.upstreams.upstream import Upstream

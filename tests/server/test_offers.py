@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -158,7 +160,7 @@ async def test_logins_for_looks_are_few(monkeypatch: pytest.MonkeyPatch) -> None
     await offers.learn()
     assert (own.backend.looks, own.backend.fresh_looks) == (1, 0)
     for minute in range(1, 11):
-        monkeypatch.setattr(offers_module.time, "monotonic", lambda at=begun + 60 * minute: at)
+        monkeypatch.setattr(offers_module, "time", SimpleNamespace(monotonic=partial(float, begun + 60 * minute)))
         await offers.learn()
         await asyncio.sleep(0)
         await asyncio.sleep(0)

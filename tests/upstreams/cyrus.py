@@ -9,9 +9,10 @@ import os
 import subprocess
 from pathlib import Path
 
+from demo.ports import HOST
 from tests.upstreams.certificates import make_certificates
 from tests.upstreams.debian import CACHE, library_path
-from tests.upstreams.place import HOST, Place
+from tests.upstreams.place import Place
 from tests.upstreams.upstream import DOMAIN, PASSWORD, SPECIAL_USE, USERS, Upstream
 
 ADMIN = "admin"

@@ -14,8 +14,9 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+from demo.ports import HOST
 from tests.upstreams.certificates import make_certificates
-from tests.upstreams.place import HOST, Place
+from tests.upstreams.place import Place
 from tests.upstreams.upstream import DOMAIN, PASSWORD, SPECIAL_USE, Upstream
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -20,7 +20,7 @@ from tests.upstreams import debian
 from tests.upstreams import dovecot as dovecot_server
 from tests.upstreams import sink as sink_server
 from tests.upstreams.place import Place
-from tests.upstreams.redis import Cluster, RedisServer
+from tests.upstreams.redis import Cluster, RedisServer, Watched
 from tests.upstreams.sink import SmtpSink
 from tests.upstreams.upstream import Upstream
 
@@ -128,6 +128,13 @@ def redis_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A Redis Cluster of three masters."""
     with running(request, "redis-cluster", "redis", Cluster) as cluster:
         yield cluster
+
+
+@pytest.fixture
+def watched_redis(request: pytest.FixtureRequest) -> Iterator[Watched]:
+    """A Redis with a replica and a Sentinel, for one test."""
+    with running(request, "redis-watched", "redis", Watched) as watched:
+        yield watched
 
 
 @pytest.fixture

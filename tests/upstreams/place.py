@@ -21,7 +21,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-HOST = "127.0.0.1"
+from demo.ports import HOST, bound_port
+
 PATH_LIMIT = 70  # leaves a server room to name its sockets
 START_TIMEOUT_S = 20.0  # normally well below a second; a loaded machine needs more
 STOP_TIMEOUT_S = 5.0
@@ -71,9 +72,7 @@ class Place:
     def port(self, name: str) -> int:
         """A loopback port that stays ours, bound but not listening, until `release_ports()`."""
         if name not in self._ports:
-            held = socket.socket()
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            held.bind((HOST, 0))
+            held = bound_port()
             self._ports[name] = held.getsockname()[1], held
         return self._ports[name][0]
 

@@ -8,7 +8,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.upstreams.place import HOST, Place
+from demo.ports import HOST
+from tests.upstreams.place import Place
 
 PROGRAM = "redis-server"
 CLUSTER_MASTERS = 3
@@ -74,3 +75,35 @@ class Cluster:
     def cli(self, *words: str) -> str:
         """Run a command on every master."""
         return "\n".join(server.cli(*words) for server in self.servers)
+
+
+class Watched:
+    """A master and its replica, watched by a Sentinel that knows them as NAME."""
+
+    NAME = "main"
+
+    def __init__(self, place: Place) -> None:
+        durable = ("--appendonly", "yes")
+        self.master = RedisServer(place, "redis-a", *durable)
+        self.replica = RedisServer(place, "redis-b", *durable, "--replicaof", f"{HOST} {self.master.port}")
+        port = place.port("sentinel")
+        lines = (
+            f"port {port}",
+            f"bind {HOST}",
+            f"sentinel monitor {self.NAME} {HOST} {self.master.port} 1",
+            f"sentinel down-after-milliseconds {self.NAME} 500",
+            f"sentinel failover-timeout {self.NAME} 2000",
+        )
+        config = place.write("sentinel.conf", "\n".join(lines) + "\n", 0o666)
+        place.spawn("sentinel", (PROGRAM, config, "--sentinel", "--dir", place.make("data-sentinel")))
+        place.wait_for_ports("sentinel")
+        place.wait_for(lambda: "master_link_status:up" in self.replica.cli("INFO", "replication"), "replica")
+        place.wait_for(lambda: "slaves=1" in _ask(port, "INFO", "sentinel"), "sentinel")
+        self.url = f"redis+sentinel://{HOST}:{port}/{self.NAME}/0"
+
+
+def _ask(port: int, *words: str) -> str:
+    done = subprocess.run(
+        ["redis-cli", "-h", HOST, "-p", str(port), *words], capture_output=True, text=True, timeout=10
+    )
+    return done.stdout

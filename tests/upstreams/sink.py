@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from demo.ports import HOST
 from tests.upstreams.certificates import make_certificates
-from tests.upstreams.place import HOST, Place
+from tests.upstreams.place import Place
 from tests.upstreams.smtpsink import FAULTS, REACHED
 from tests.upstreams.upstream import DOMAIN, PASSWORD
 

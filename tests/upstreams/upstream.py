@@ -12,7 +12,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.upstreams.place import HOST, Place
+from demo.ports import HOST
+from tests.upstreams.place import Place
 
 PASSWORD = "secret"
 DOMAIN = "mail.test"
