@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from demo import ports
+
 pytest_plugins = ["tests.upstreams.fixtures"]
+
+
+def pytest_configure() -> None:
+    """Let the processes of one run draw the ports of their servers from parts of their own."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker:
+        ports.draw_from_part(int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

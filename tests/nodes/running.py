@@ -5,35 +5,20 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import ExitStack
 from pathlib import Path
 
-from demo.ports import free_port
+from demo.ports import free_port, free_ports
 from tests.upstreams.upstream import Upstream
 
 START_TIMEOUT_S = 30.0
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "gateway.cli")  # of this tree, whatever is installed
 VAULT_KEYS = "1 " + "A" * 43 + "="
-
-
-def free_ports(count: int) -> int:
-    """Return a port that nobody has, and neither those that follow: each worker takes one."""
-    while True:
-        first = free_port()
-        with ExitStack() as bound:
-            try:
-                for port in range(first, first + count):
-                    bound.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            except (OSError, OverflowError):
-                continue
-            return first
 
 
 class Node:
