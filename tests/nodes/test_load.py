@@ -95,7 +95,7 @@ async def test_nodes_are_killed(nodes: list[Node], dovecot: Upstream) -> None:
 
 
 @pytest.mark.timeout(SECONDS + 300)
-@pytest.mark.skipif(not SOAK, reason="in `make soak`; test_cluster has it short")
+@pytest.mark.soak  # test_cluster has it short
 async def test_nodes_are_stopped_and_started(nodes: list[Node], dovecot: Upstream) -> None:
     """SIGTERM, one node after another, as an upgrade does it."""
 
