@@ -32,8 +32,7 @@ check: $(VENV)/.has-test static
 
 test: $(VENV)/.has-test static
 	$(PYTHON) -m tests.upstreams.debian
-	# What fails beside other tests is run once more, alone: a mail server may have hung under the load.
-	$(PYTEST) $(PYTEST_ARGS) || { [ $$? -eq 1 ] && $(PYTHON) -m pytest -q --last-failed --last-failed-no-failures none $(PYTEST_ARGS); }
+	$(PYTEST) $(PYTEST_ARGS)
 
 static: $(VENV)/.has-test
 	$(PYTHON) -m ruff format --check $(SOURCES)
