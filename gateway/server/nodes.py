@@ -59,7 +59,9 @@ class Others:
         if shared is not None:
             address = config.cluster.advertise or config.cluster.listen
             url = f"http://{address}"
-            self.owners = Ownership(shared.leases, url, work, metrics, gone=lambda id: self.forwarder.cut(id))
+            self.owners = Ownership(
+                shared.leases, shared.signals, url, work, metrics, gone=lambda id: self.forwarder.cut(id)
+            )
             work.share(shared.signals)
         else:
             assert seat is not None

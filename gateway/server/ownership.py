@@ -21,15 +21,17 @@ from typing import Any, Protocol
 
 from gateway.jmap.errors import MethodError
 from gateway.metrics import Metrics
-from gateway.store.api import BEAT_S, NODE_LIFETIME_S, RENEW_S, Lease, LeaseStore, Node, StoreError
+from gateway.store.api import BEAT_S, NODE_LIFETIME_S, RENEW_S, Lease, LeaseStore, Node, Signals, StoreError
 
 MARGIN_S = 1.5  # of NODE_LIFETIME_S: for clocks that run unevenly, and for what is half-way when the time is over
 BEAT_AGAIN_S = 0.25  # after a beat that failed
+CHORE_AGAIN_S = 1.0  # after a fault of our own
 KNOWN_S = 1.0  # how long an owner is believed without asking; a wrong one answers 421
 MAX_KNOWN = 50_000
 SWEEP_S = 20.0  # between two looks at what is owned and not needed
 UNUSED_S = 60.0  # then it is given up
 DUTIES_S = 60.0  # between two looks for accounts without an owner; and at once when a node has gone
+LEFT = "left"  # as a signal's account: no account is called so
 AT_ONCE = 32  # accounts that are taken or handed over side by side
 
 log = logging.getLogger(__name__)
@@ -70,9 +72,16 @@ class Ownership:
     """
 
     def __init__(
-        self, store: LeaseStore, url: str, work: Work, metrics: Metrics, gone: Callable[[str], None] = lambda _id: None
+        self,
+        store: LeaseStore,
+        signals: Signals,
+        url: str,
+        work: Work,
+        metrics: Metrics,
+        gone: Callable[[str], None] = lambda _id: None,
     ) -> None:
-        self._store, self._url, self._work, self._metrics, self._gone = store, url, work, metrics, gone
+        self._store, self._signals, self._url, self._work = store, signals, url, work
+        self._metrics, self._gone = metrics, gone
         self.node = self._new_node()
         self._owned: dict[str, _Owned] = {}
         self._closing: dict[str, asyncio.Task[None]] = {}
@@ -81,6 +90,7 @@ class Ownership:
         self._until = 0.0  # what is owned ends then; by `time.monotonic`
         self._is_draining = False
         self._look = asyncio.Event()
+        self._end_hearing: Callable[[], None] = lambda: None
         self._tasks: set[asyncio.Task[None]] = set()
         self._chores: list[asyncio.Task[None]] = []
         metrics.gauge("accounts_owned", "Accounts that this node owns", lambda: len(self._owned))
@@ -92,8 +102,9 @@ class Ownership:
         await self._store.join(self.node)
         self._until = began + NODE_LIFETIME_S - MARGIN_S
         await self._see_others()
-        self._chores = [asyncio.create_task(work) for work in (self._beat(), self._renew(), self._sweep())]
-        self._chores.append(asyncio.create_task(self._find_duties()))
+        self._end_hearing = self._signals.subscribe(LEFT, lambda _id: self._look.set())
+        chores = (self._beat, self._renew, self._sweep, self._find_duties)
+        self._chores = [asyncio.create_task(self._keep_at(chore)) for chore in chores]
 
     async def drain(self, seconds: float) -> None:
         """Take nothing more; hand over what is owned, each account when its requests are done."""
@@ -108,12 +119,14 @@ class Ownership:
 
     async def aclose(self) -> None:
         """Leave the others."""
+        self._end_hearing()
         for task in (*self._chores, *self._tasks):
             task.cancel()
         await asyncio.gather(*self._chores, *self._tasks, return_exceptions=True)
         await asyncio.gather(*self._closing.values(), return_exceptions=True)
         try:
             await self._store.leave(self.node)
+            await self._signals.publish(LEFT, self.node.id.encode())  # some may never have seen that it was there
         except StoreError as error:
             log.warning("left without saying so", extra={"reason": str(error)})
 
@@ -217,6 +230,14 @@ class Ownership:
                 log.warning("an account was not released", extra={"account": account_id, "reason": str(error)})
 
     # ------------------------------------------------------------ chores
+
+    async def _keep_at(self, chore: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        while True:
+            try:
+                await chore()
+            except Exception:
+                log.exception("a chore failed; it begins again")
+                await asyncio.sleep(CHORE_AGAIN_S)
 
     async def _beat(self) -> None:
         wait_s = BEAT_S
