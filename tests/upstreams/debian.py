@@ -24,7 +24,7 @@ INSTALLED: dict[str, tuple[str, ...]] = {
         *("libgssapi-krb5-2", "libicu72", "libldap-2.5-0", "libnsl2", "libsasl2-2", "libsasl2-modules"),
         *("libsasl2-modules-db", "libsqlite3-0", "libxml2"),
     ),
-    "courier": ("libstdc++6",),
+    "courier": ("libstdc++6", "libglib2.0-0"),
     "redis": ("redis-server", "redis-tools"),
 }
 TOOLS = {  # program -> package
@@ -38,11 +38,11 @@ UNPACKED: dict[str, tuple[str, ...]] = {
     ),
     "courier": (
         *("courier-imap", "courier-base", "courier-authdaemon", "courier-authlib", "courier-authlib-userdb"),
-        *("libcourier-unicode4", "libgamin0", "libgdbm6", "libidn12", "libltdl7"),
+        *("libcourier-unicode4", "gamin", "libgamin0", "libgdbm6", "libidn12", "libltdl7"),
     ),
 }
 # What shows that all is unpacked, and links to the most libraries.
-PROGRAMS = {"cyrus": "usr/lib/cyrus/bin/httpd", "courier": "usr/bin/imapd"}
+PROGRAMS = {"cyrus": ("usr/lib/cyrus/bin/httpd",), "courier": ("usr/bin/imapd", "usr/libexec/gam_server")}
 
 
 def missing(server: str) -> str | None:
@@ -50,11 +50,11 @@ def missing(server: str) -> str | None:
     if server not in UNPACKED:
         lacks = [package for package in INSTALLED[server] if not _is_installed(package)]
         return f"Debian packages missing: {' '.join(lacks)}" if lacks else None
-    program = CACHE / server / PROGRAMS[server]
-    if not program.exists():
+    if not _is_unpacked(server):
         return f"not unpacked in {CACHE / server}: python -m tests.upstreams.debian"
     environment = {**os.environ, "LD_LIBRARY_PATH": library_path(server)}
-    linked = subprocess.run(["ldd", program], env=environment, capture_output=True, text=True)
+    programs = [CACHE / server / program for program in PROGRAMS[server]]
+    linked = subprocess.run(["ldd", *programs], env=environment, capture_output=True, text=True)
     lacks = [line.split()[0] for line in linked.stdout.splitlines() if "not found" in line]
     return f"shared libraries missing: {' '.join(lacks)}" if lacks else None
 
@@ -76,7 +76,7 @@ def obtain(servers: Sequence[str] = ()) -> None:
     wanted += [TOOLS[tool] for tool in chosen if tool in TOOLS and shutil.which(tool) is None]
     _install([package for package in wanted if not _is_installed(package)])
     for server in UNPACKED.keys() & set(chosen):
-        if not (CACHE / server / PROGRAMS[server]).exists() and not _unpack(server):
+        if not _is_unpacked(server) and not _unpack(server):
             print(f"could not unpack {server}: its tests will be skipped", file=sys.stderr)
 
 
@@ -107,6 +107,10 @@ def _unpack(server: str) -> bool:
     shutil.rmtree(debs, ignore_errors=True)
     shutil.rmtree(making, ignore_errors=True)
     return unpacked
+
+
+def _is_unpacked(server: str) -> bool:
+    return all((CACHE / server / program).exists() for program in PROGRAMS[server])
 
 
 def _is_installed(package: str) -> bool:

@@ -16,11 +16,8 @@ import pwd
 import shlex
 import signal
 import socket
-import threading
 from pathlib import Path
 from typing import NoReturn
-
-UNIX_PATH_OCTETS = 108  # sun_path of unix(7)
 
 
 class Closed(Exception):
@@ -129,30 +126,9 @@ def become_imapd(connection: socket.socket, chosen: argparse.Namespace) -> NoRet
     os.execve(chosen.imapd[0], chosen.imapd, environment)
 
 
-def answer_for_gamin(user: str, client_id: str) -> None:
-    """Accept and drop, in a thread, what the File Access Monitor library sends to its daemon.
-
-    imapd asks that daemon at each login and SELECT. Where it is not installed the library waits 1.2 s for it each time;
-    a refused conversation is over at once. The abstract socket's name is padded with NULs to its full size.
-    """
-    name = f"\0/tmp/fam-{user}-{client_id}".encode()
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(name.ljust(UNIX_PATH_OCTETS, b"\0"))
-    listener.listen()
-
-    def drop() -> None:
-        while True:
-            listener.accept()[0].close()
-
-    threading.Thread(target=drop, daemon=True).start()
-
-
 def serve(chosen: argparse.Namespace) -> NoReturn:
     """Accept for ever, one process a connection; hang up, as couriertcpd does, past the maximum."""
     children: set[int] = set()
-    client_id = str(chosen.port)
-    os.environ["GAM_CLIENT_ID"] = client_id
-    answer_for_gamin(chosen.user or pwd.getpwuid(os.geteuid()).pw_name, client_id)
 
     def reap(*_: object) -> None:
         try:
