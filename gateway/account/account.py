@@ -105,10 +105,11 @@ class Account:
     async def open(self) -> None:
         """Open the index; a corrupt one or one of another schema is dropped and a new one begun."""
         if self._owner is None:
-            await _write(self._index.open)
             try:
                 if self._mirroring is not None:
                     await self._mirroring.join()
+                else:
+                    await _write(self._index.open)
                 await self.user_records.open()
             except BaseException as error:
                 self._index.close()

@@ -94,7 +94,9 @@ class Index:
             self._writer.rollback()
 
     def head(self) -> Head | None:
-        """Return where the mirror was when it was equal to this; None where it never was."""
+        """Return where the mirror was when it was equal to this; None where it never was, or there is no file."""
+        if self._writer is None and not self._path.exists():
+            return None
         self._open_writer()
         assert self._writing is not None
         return _head(self._writing)

@@ -23,6 +23,8 @@ from gateway.store.api import Head, Lease, LeaseLost, Mirror, Mirrored, MirrorLo
 
 MIN_LOG_OCTETS = 128 * 1024  # before a snapshot is worth its while
 LOG_SHARE = 4  # the log may grow to this part of the snapshot: each octet of it costs as many of the next snapshot
+MIN_LOG_ENTRIES = 32  # the same by what replaying takes: a new owner needs 1 ms for an entry
+OCTETS_PER_ENTRY = 8 * 1024  # of a snapshot: writing so many takes as long as replaying an entry
 SNAPSHOT_SPACING_S = 10.0  # between two that the log asks for
 SNAPSHOT_AGAIN_S = 1.0  # after an attempt that failed
 READY_S = 0.5  # what took something a moment ago is not asked again: a row of writes pays for one question
@@ -186,7 +188,7 @@ class Mirroring:
         await self._mirror.begin(self.lease, head, is_empty=is_empty)
         if not is_empty:
             self._log.info("an index goes on under a new epoch, for its mirror was lost")
-        self._set_acked(head, MirrorSizes(0, 0 if is_empty else -1))
+        self._set_acked(head, MirrorSizes(0, 0 if is_empty else -1, 0))
 
     def _set_acked(self, head: Head, sizes: MirrorSizes) -> None:
         self._acked = head
@@ -199,7 +201,11 @@ class Mirroring:
             self._lost()
 
     def _consider_snapshot(self, sizes: MirrorSizes) -> None:
-        is_due = sizes.snapshot < 0 or sizes.log > max(MIN_LOG_OCTETS, sizes.snapshot // LOG_SHARE)
+        is_due = (
+            sizes.snapshot < 0
+            or sizes.log > max(MIN_LOG_OCTETS, sizes.snapshot // LOG_SHARE)
+            or sizes.entries > max(MIN_LOG_ENTRIES, sizes.snapshot // OCTETS_PER_ENTRY)
+        )
         is_running = self._snapshotting is not None and not self._snapshotting.done()
         if is_due and not is_running and (sizes.snapshot < 0 or time.monotonic() >= self._no_snapshot_before):
             self._no_snapshot_before = time.monotonic() + SNAPSHOT_SPACING_S

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from gateway.config import Config
 from gateway.metrics import Metrics
@@ -25,6 +26,7 @@ from gateway.web.listener import Listener, SocketListener
 from gateway.web.site import Site
 
 SOCKETS = "workers"  # in the data directory
+KNOCK_S = 1.0  # for a connection to a node that is silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,13 @@ class Others:
             address = config.cluster.advertise or config.cluster.listen
             url = f"http://{address}"
             self.owners = Ownership(
-                shared.leases, shared.signals, url, work, metrics, gone=lambda id: self.forwarder.cut(id)
+                shared.leases,
+                shared.signals,
+                url,
+                work,
+                metrics,
+                gone=lambda id: self.forwarder.cut(id),
+                is_down=is_down,
             )
             work.share(shared.signals)
         else:
@@ -120,3 +128,17 @@ class Others:
         await self.forwarder.aclose()
         if isinstance(self.owners, Ownership):
             await self.owners.aclose()
+
+
+async def is_down(url: str) -> bool:
+    """Tell whether it is certain that nothing listens at a node's URL: its machine says so itself."""
+    parts = urlsplit(url)
+    try:
+        async with asyncio.timeout(KNOCK_S):
+            _reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    except ConnectionRefusedError:
+        return True
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return False

@@ -3,7 +3,8 @@
 Rule 1: nothing is done for an account that this node does not own. What it owns ends `MARGIN_S` before the others may
         think it gone: a node that cannot say that it is there, or was stopped for a while, owns nothing.
 Rule 2: an account that is given up is closed first and released then; one that is lost is closed at once.
-Rule 3: accounts that have something to do without a client are owned by some node at all times: whoever sees one
+Rule 3: a node is given up when its life is over; sooner where it is silent and nothing listens at its URL any more.
+Rule 4: accounts that have something to do without a client are owned by some node at all times: whoever sees one
         without an owner takes it.
 """
 
@@ -14,7 +15,7 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ from gateway.metrics import Metrics
 from gateway.store.api import BEAT_S, NODE_LIFETIME_S, RENEW_S, Lease, LeaseStore, Node, Signals, StoreError
 
 MARGIN_S = 1.5  # of NODE_LIFETIME_S: for clocks that run unevenly, and for what is half-way when the time is over
+SILENT_S = 2.5  # then it is looked whether the node still listens
 BEAT_AGAIN_S = 0.25  # after a beat that failed
 CHORE_AGAIN_S = 1.0  # after a fault of our own
 KNOWN_S = 1.0  # how long an owner is believed without asking; a wrong one answers 421
@@ -68,7 +70,8 @@ class _Owned:
 class Ownership:
     """The `web.owners.Owners` of a node of several. `start()` before the first request, then `drain()`, `aclose()`.
 
-    `gone` is called with the id of a node that was given up.
+    `gone` is called with the id of a node that was given up; `is_down` tells whether it is certain that nothing listens
+    at a URL.
     """
 
     def __init__(
@@ -78,10 +81,12 @@ class Ownership:
         url: str,
         work: Work,
         metrics: Metrics,
-        gone: Callable[[str], None] = lambda _id: None,
+        *,
+        gone: Callable[[str], None],
+        is_down: Callable[[str], Awaitable[bool]],
     ) -> None:
         self._store, self._signals, self._url, self._work = store, signals, url, work
-        self._metrics, self._gone = metrics, gone
+        self._metrics, self._gone, self._is_down = metrics, gone, is_down
         self.node = self._new_node()
         self._owned: dict[str, _Owned] = {}
         self._closing: dict[str, asyncio.Task[None]] = {}
@@ -251,6 +256,7 @@ class Ownership:
                 else:
                     log.warning("this node was given up; it begins anew")
                     await self._begin_anew(began)
+                await self._give_up_dead()
                 await self._see_others()
                 wait_s = BEAT_S
             except StoreError as error:
@@ -271,6 +277,12 @@ class Ownership:
     def _lose_all(self) -> None:
         for account_id in list(self._owned):
             self.lose(account_id)
+
+    async def _give_up_dead(self) -> None:
+        for node in await self._store.silent(SILENT_S):
+            if node.id != self.node.id and await self._is_down(node.url):
+                log.warning("a node has ended without leaving", extra={"node": node.id, "url": node.url})
+                await self._store.give_up(node, SILENT_S)
 
     async def _see_others(self) -> None:
         others = [node for node in await self._store.nodes() if node.id != self.node.id]

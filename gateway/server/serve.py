@@ -199,7 +199,7 @@ async def _authenticator(
         login_of_token=ask_login,
         on_login=metrics.login_done,
         proofs=opened.shared.proofs if opened.shared is not None else None,
-        proof_key=(await open_vault(config)).derived("login proofs"),
+        proof_key=(await open_vault(config)).derived("login proofs") if opened.shared is not None else b"",
     )
 
 

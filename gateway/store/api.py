@@ -18,7 +18,7 @@ from gateway.unavailable import Unavailable
 # A node is given up when it was not heard of for so long; its accounts are free from then on. With the time until
 # another node looks, an account is taken over within 10 s.
 NODE_LIFETIME_S = 8.0
-BEAT_S = 2.0  # between two beats of a node: three may get lost
+BEAT_S = 1.0  # between two beats of a node: six may get lost
 RENEW_S = 60.0  # between two renewals of a lease
 LEASE_LIFETIME_S = 3600.0  # after its last renewal; only what a node that vanished has left behind gets so old
 
@@ -276,6 +276,12 @@ class LeaseStore(Protocol):
     async def nodes(self) -> Sequence[Node]:
         """Return the nodes that are there, by id."""
 
+    async def silent(self, for_s: float) -> Sequence[Node]:
+        """Return those of them that have not beaten for so long."""
+
+    async def give_up(self, node: Node, silent_s: float) -> None:
+        """Take out a node of which it is known that it does not run, unless it has beaten within that time."""
+
     async def take(self, account_id: str, node: Node) -> Lease | Node:
         """Take an account that nobody owns; else return the node that does. Taking again returns the same lease."""
 
@@ -318,10 +324,11 @@ class Head(NamedTuple):
 
 
 class MirrorSizes(NamedTuple):
-    """Octets, as they are kept."""
+    """Octets, as they are kept; and how many entries the log has."""
 
     log: int
     snapshot: int  # -1: it is still to be written
+    entries: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 Rule 1: a node is there as long as it beats; one that was late once is gone for good, and comes back under another id.
         So what was seen to be gone stays gone, and its leases can be taken without asking twice. A node that joins
         listens at its URL: another one of this URL has gone, and need not be waited for.
+        One that is silent, and of which somebody knows that it does not run, need not be either.
 Rule 2: a token is Redis's time in microseconds, or one more than the last: it grows even after all was lost.
 Rule 3: what an owner writes is fenced by `Held`: only under a lease that this node holds, and Redis checks its token
         with the write itself.
@@ -48,6 +49,30 @@ return 1
 )
 
 _LEAVE = Script.of("redis.call('ZREM', KEYS[1], ARGV[1]) redis.call('HDEL', KEYS[2], ARGV[1])")
+
+# Arguments: lifetime and silence in ms.
+_SILENT = Script.of(
+    _NOW
+    + """
+local found = {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, now + ARGV[1] - ARGV[2])) do
+  local url = redis.call('HGET', KEYS[2], id)
+  if url then found[#found + 1] = id; found[#found + 1] = url end
+end
+return found
+"""
+)
+
+_GIVE_UP = Script.of(
+    _NOW
+    + """
+local till = redis.call('ZSCORE', KEYS[1], ARGV[3])
+if till and tonumber(till) <= now + ARGV[1] - ARGV[2] then
+  redis.call('ZREM', KEYS[1], ARGV[3])
+  redis.call('HDEL', KEYS[2], ARGV[3])
+end
+"""
+)
 
 _IS_THERE = Script.of(
     _NOW
@@ -165,8 +190,13 @@ class RedisLeases:
         await self._link.run(_LEAVE, _NODE_KEYS, node.id)
 
     async def nodes(self) -> Sequence[Node]:
-        found = [text.decode() for text in await self._link.run(_NODES, _NODE_KEYS)]
-        return sorted((Node(*pair) for pair in zip(found[::2], found[1::2], strict=True)), key=lambda node: node.id)
+        return _nodes(await self._link.run(_NODES, _NODE_KEYS))
+
+    async def silent(self, for_s: float) -> Sequence[Node]:
+        return _nodes(await self._link.run(_SILENT, _NODE_KEYS, *_ms(NODE_LIFETIME_S, for_s)))
+
+    async def give_up(self, node: Node, silent_s: float) -> None:
+        await self._link.run(_GIVE_UP, _NODE_KEYS, *_ms(NODE_LIFETIME_S, silent_s), node.id)
 
     async def take(self, account_id: str, node: Node) -> Lease | Node:
         gone = ""
@@ -220,6 +250,16 @@ class RedisLeases:
         for lease in self.held:
             if lease.node == node:
                 self.held.drop(lease.account_id)
+
+
+def _nodes(found: Sequence[bytes]) -> Sequence[Node]:
+    """Return the nodes of an answer: id, URL, and so on."""
+    texts = [text.decode() for text in found]
+    return sorted((Node(*pair) for pair in zip(texts[::2], texts[1::2], strict=True)), key=lambda node: node.id)
+
+
+def _ms(*seconds: float) -> Sequence[int]:
+    return [int(one * 1000) for one in seconds]
 
 
 async def _nothing() -> None:

@@ -21,6 +21,7 @@ ENTRIES_AT_ONCE = 50  # of the log: a window of a first indexing has some 100 KB
 NO_SNAPSHOT = -1  # it is still to come; 0: the index was empty
 
 _RUN = "local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')\n"
+_SIZES = "local sizes = redis.call('HMGET', KEYS[2], 'octets', 'base_octets')\nsizes[3] = redis.call('XLEN', KEYS[3])\n"
 _LOST = "redis.error_reply('MIRROR lost')"
 _EXPIRE = "for i = 2, 4 do redis.call('PEXPIRE', KEYS[i], ARGV[2]) end\n"
 
@@ -56,7 +57,7 @@ local head = redis.call('HMGET', KEYS[2], 'epoch', 'step', 'token')
 local count = #ARGV - 5
 local last = string.format('%.0f', ARGV[4] + count)
 if head[1] == ARGV[3] and head[2] == last and head[3] == ARGV[1] and (ARGV[4] ~= last) then
-  return redis.call('HMGET', KEYS[2], 'octets', 'base_octets')
+  {_SIZES}return sizes
 end
 if head[1] ~= ARGV[3] or head[2] ~= ARGV[4] or head[3] ~= ARGV[5] then return {_LOST} end
 local octets = 0
@@ -68,7 +69,7 @@ end
 redis.call('HSET', KEYS[2], 'step', last, 'token', ARGV[1], 'run', run)
 redis.call('HINCRBY', KEYS[2], 'octets', octets)
 {_EXPIRE}
-return redis.call('HMGET', KEYS[2], 'octets', 'base_octets')
+{_SIZES}return sizes
 """
 )
 
@@ -131,7 +132,7 @@ class RedisMirror:
 
     async def append(self, lease: Lease, after: Head, entries: Sequence[bytes]) -> MirrorSizes:
         answer = await self._link.run(_APPEND, _keys(lease), lease.token, LIFETIME_S * 1000, *after, *entries)
-        return MirrorSizes(int(answer[0]), int(answer[1]))
+        return MirrorSizes(*map(int, answer))
 
     async def put_snapshot(self, lease: Lease, of: Head, parts: AsyncIterator[bytes]) -> None:
         new = keys.mirror_snapshot_new(lease.account_id, lease.token)
@@ -149,7 +150,7 @@ class RedisMirror:
             return None
         head = Head(found[0].decode(), int(found[1]), int(found[2]))
         base = Head(head.epoch, int(found[4]), int(found[5]))
-        parts, sizes = int(found[6]), MirrorSizes(int(found[7]), int(found[8]))
+        parts, sizes = int(found[6]), MirrorSizes(int(found[7]), int(found[8]), int(found[10]))
         is_complete = found[3] == found[11] if acked is None else _is_acked(acked, head, lease)
         if not is_complete or int(found[10]) < head.step - base.step:
             return None

@@ -61,7 +61,10 @@ class OneNode:
         self.leases, self.work, self.gone = RedisLeases(self.link), Work(), list[str]()
         self.signals, self.metrics = RedisSignals(self.link), Metrics()
         url = f"http://{name}"
-        self.owners = Ownership(self.leases, self.signals, url, self.work, self.metrics, self.gone.append)
+        self.down: set[str] = set()
+        self.owners = Ownership(
+            *(self.leases, self.signals, url, self.work, self.metrics), gone=self.gone.append, is_down=self.is_down
+        )
 
     async def start(self) -> None:
         await self.signals.start()
@@ -71,6 +74,9 @@ class OneNode:
         await self.owners.aclose()
         await self.signals.aclose()
         await self.link.close()
+
+    async def is_down(self, url: str) -> bool:
+        return url in self.down
 
     def crash(self) -> None:
         """Do nothing any more, as a process that was killed."""
@@ -88,6 +94,7 @@ async def make(own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Async
         monkeypatch.setattr(module, "NODE_LIFETIME_S", 4.0)
     monkeypatch.setattr(ownership, "MARGIN_S", 0.5)
     monkeypatch.setattr(ownership, "BEAT_S", 0.3)
+    monkeypatch.setattr(ownership, "SILENT_S", 1.5)
     nodes: list[OneNode] = []
 
     def make_node(name: str) -> OneNode:
@@ -143,6 +150,22 @@ async def test_a_node_that_vanished_is_replaced(make: MakeNode) -> None:
     assert b.owners.lease("A").token > stale.token
     assert not a.owners.is_ours("A")
     assert await a.leases.renew([stale]) == {"A"}
+
+
+async def test_a_node_that_has_ended_is_not_waited_for(make: MakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is silent and nothing listens where it did: its life need not be over. One that beats is never given up so."""
+    for module in (ownership, redis_leases):
+        monkeypatch.setattr(module, "NODE_LIFETIME_S", 3600.0)
+    a, b = await two(make)
+    c = make("c")
+    await c.start()
+    await a.owners.take("A")
+    b.work.duties = {"A"}
+    b.down = {"http://a", "http://c"}
+    a.crash()
+    await until(lambda: b.owners.is_ours("A"))
+    assert b.gone == [a.owners.node.id]
+    assert {node.url for node in await c.leases.nodes()} == {"http://b", "http://c"}
 
 
 async def test_a_node_that_was_late_begins_anew(make: MakeNode) -> None:
