@@ -118,7 +118,8 @@ examples:
         commands.add_parser,
         "sync",
         help="index an account now",
-        description="Read an account's mailboxes into its index, so that its first client does not wait for it.",
+        description="Read an account's mailboxes into its index, so that its first client does not wait for it. "
+        "Not with redis_url: there the node that owns an account does it.",
         epilog=f"{PASSWORD}\nexample:\n  jmap-gateway sync --config config/gateway.toml ann@example.com\n",
     )
     _add_account(sync)

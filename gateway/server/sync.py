@@ -54,6 +54,8 @@ async def sync_account(
     config: Config, login: str, password: Secret, progress: Callable[[str, int, int], None]
 ) -> Indexed:
     """Index every mailbox of a login. Raise `OSError` or `ValueError` with a text for people."""
+    if config.store.redis_url is not None:
+        raise ValueError("with redis_url the node that owns an account indexes it, once its client has come")
     gc.set_threshold(*GC_THRESHOLDS)
     provider = provider_of(config, login)
     store = await SqliteStore.open(config.store.data_dir)

@@ -272,7 +272,7 @@ class Simulated:
             gap_s = time.monotonic() - self._trying_since
             self._told.longest_gap_s = max(self._told.longest_gap_s, gap_s)
             if gap_s > LONG_GAP_S:
-                self._told.gaps.append(f"{gap_s:.1f} s: {', '.join(self._refused)}")
+                self._told.gaps.append(f"{gap_s:.1f} s until {time.strftime('%X')}: {', '.join(self._refused)}")
         self._trying_since = None
         self._refused.clear()
 
