@@ -35,9 +35,9 @@ def clean(text: str) -> str:
 def text_words(text: str, *, first_room: int = MAX_WORD) -> list[str]:
     """Return an unstructured value as words, each with the blanks before it. A line may end before any of them."""
     text = clean(text)
-    words = [(match.start(), match.end()) for match in _WORDS.finditer(text)]
-    if not words:
+    if not text:
         return []
+    words = [(match.start(), match.end()) for match in _WORDS.finditer(text)]
     bad = [(start, end) for start, end in words if not _is_plain_word(text[start:end])]
     if text[0] != " " and text[-1] != " " and not bad:
         return _spaced(" " + text)

@@ -41,6 +41,7 @@ def back(field: bytes, form: str) -> Any:
 
 @given(LINES)
 @example("")
+@example(" ")
 @example(" leading and trailing ")
 @example("=?utf-8?q?not_a_word?=")
 @example("two  blanks   é  and   more")
