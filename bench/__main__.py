@@ -63,9 +63,9 @@ def main() -> int:
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - {*BENCHES, *PUSH_BENCHES}:
         parser.error(f"no bench is called {' or '.join(sorted(unknown))}")
-    names = chosen.names or [*BENCHES, *PUSH_BENCHES]
-    if chosen.redis:
-        names = [name for name in names if name in FIT]
+    if chosen.redis and (unfit := set(chosen.names) - FIT):
+        parser.error(f"not with --redis: {', '.join(sorted(unfit))}")
+    names = chosen.names or [name for name in (*BENCHES, *PUSH_BENCHES) if name in FIT or not chosen.redis]
     with clustered() if chosen.redis else nullcontext():
         table, failed = _run(names, chosen.size or SIZES[: 1 if chosen.quick else None], is_quick=chosen.quick)
     print("\n" + table.text())

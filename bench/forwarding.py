@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from statistics import median
 
 from bench.client import JmapClient
+from bench.clustered import nodes, redis_server
 from bench.listing import wait_until_quiet
 from bench.mailbox import LOGIN
 from bench.table import Row, Table
-from tests.nodes.running import Node
-from tests.upstreams.place import Place
-from tests.upstreams.redis import RedisServer
 from tests.upstreams.upstream import Upstream
 
 TURNS = 12  # at the owner and elsewhere by turns, so that what else the machine does falls on both
@@ -24,7 +18,7 @@ FORWARDING_MS = 2.0
 
 def bench_forwarding(server: Upstream, count: int, table: Table) -> None:
     """Add the rows of one mailbox size."""
-    with nodes(server) as (owner, other):
+    with redis_server() as redis, nodes(server, redis.url, redis.url) as (owner, other):
         local = JmapClient(owner.url, LOGIN, server.password)
         inbox_id = local.inbox_id()
         wait_until_quiet(owner.metric)
@@ -46,20 +40,3 @@ def bench_forwarding(server: Upstream, count: int, table: Table) -> None:
         assert other.metric("accounts_open") == 0
         local.close()
         remote.close()
-
-
-@contextmanager
-def nodes(server: Upstream) -> Iterator[tuple[Node, Node]]:
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jmap-bench-")))
-        place = Place("bench-redis")
-        stack.callback(place.close)
-        redis = RedisServer(place)
-        started = []
-        for name in ("owner", "other"):
-            # Watching the upstream is not forwarding: with this, no refresh falls into the measurement.
-            node = Node(directory / name, server, redis_url=redis.url, max_staleness_s=3600.0)
-            stack.callback(node.close)
-            node.wait()
-            started.append(node)
-        yield started[0], started[1]

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from statistics import median
 
 from bench.client import JmapClient
+from bench.clustered import nodes, redis_server
 from bench.mailbox import LOGIN
 from bench.table import Row, Table
 from tests.nodes.running import Node
 from tests.upstreams.fixtures import DURABLE
-from tests.upstreams.place import Place
 from tests.upstreams.redis import RedisServer
 from tests.upstreams.upstream import Upstream
 
@@ -28,7 +24,7 @@ SNAPSHOT_TIMEOUT_S = 180.0
 
 def bench_mirroring(server: Upstream, count: int, table: Table) -> None:
     """Add the rows of one mailbox size."""
-    with nodes(server) as (mirrored, alone, redis):
+    with redis_server(*DURABLE) as redis, nodes(server, redis.url, None) as (mirrored, alone):
         _writing(server, mirrored, alone, table)  # first: a large mailbox keeps a gateway busy for a while
         _indexing(server, mirrored, alone, redis, count, table)
 
@@ -111,21 +107,3 @@ def _wait_for_snapshot(redis: RedisServer, account_id: str) -> None:
             raise RuntimeError(f"no snapshot was written: {state}")
         before = state
         time.sleep(1)
-
-
-@contextmanager
-def nodes(server: Upstream) -> Iterator[tuple[Node, Node, RedisServer]]:
-    """Start a node with a Redis that writes down what it is told, and one without."""
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jmap-bench-")))
-        place = Place("bench-redis")
-        stack.callback(place.close)
-        redis = RedisServer(place, "redis", *DURABLE)
-        started = []
-        for name, url in (("mirrored", redis.url), ("alone", None)):
-            # Watching the upstream is not writing: with this, no refresh falls into the measurement.
-            node = Node(directory / name, server, redis_url=url, max_staleness_s=3600.0)
-            stack.callback(node.close)
-            node.wait()
-            started.append(node)
-        yield started[0], started[1], redis

@@ -2,8 +2,8 @@
 
 Rule 1: nothing in it is precious. A file that is corrupt or of another schema is dropped and a new one begun, with
 another epoch. So does one that was mirrored and now is not, for its mirror may be gone on from.
-Rule 2: one that is mirrored is not synced to the disk, for a loaded disk makes taking over a hundred accounts wait for
-minutes. It outlives this process, but not the system: found after the system has started anew, it is of no use.
+Rule 2: one that is mirrored is not synced to the disk (`synced`): on a loaded disk those syncs would be most of what
+taking over a hundred accounts takes. It outlives this process and not the system, after whose start it is of no use.
 Rule 3: one connection writes, in a thread; one reads on the event loop; each read in a thread has its own.
 """
 
@@ -247,14 +247,14 @@ class Index:
             cached_statements=STATEMENTS,
         )
         try:
-            synced.begin(connection, is_needed=self._token is None)
+            (is_new,) = connection.execute("SELECT count(*) = 0 FROM sqlite_schema").fetchone()
+            synced.begin(connection, is_needed=self._token is None, is_new=is_new)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
             connection.execute("PRAGMA temp_store = MEMORY")
             connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT_OCTETS}")
-            (count,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            if count == 0:
+            if is_new:
                 _begin(connection)
             row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
             if row is None or row[0] != SCHEMA:

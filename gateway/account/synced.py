@@ -23,13 +23,15 @@ def boot_mark() -> int:
         return 0
 
 
-def begin(connection: sqlite3.Connection, *, is_needed: bool) -> None:
-    """Set whether what this connection writes is synced. Raise `sqlite3.DatabaseError` for a file not to be trusted."""
+def begin(connection: sqlite3.Connection, *, is_needed: bool, is_new: bool) -> None:
+    """Set whether what this connection writes is synced. Raise `sqlite3.DatabaseError` for a file not to be trusted.
+
+    `is_new`: there is nothing in the file.
+    """
     mark = 0 if is_needed else boot_mark()
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found not in (0, boot_mark()):
         raise sqlite3.DatabaseError("an index that was not synced, of another boot")
-    (is_new,) = connection.execute("SELECT count(*) = 0 FROM sqlite_schema").fetchone()
     if found != mark and not is_new:  # what was written under either rule is on the disk, and so is the mark, before
         connection.execute("PRAGMA synchronous = FULL")  # anything is under the other
         connection.execute(f"PRAGMA user_version = {mark}")

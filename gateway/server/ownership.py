@@ -11,6 +11,7 @@ Rule 4: accounts that have something to do without a client are owned by some no
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import random
 import secrets
@@ -279,10 +280,13 @@ class Ownership:
             self.lose(account_id)
 
     async def _give_up_dead(self) -> None:
-        for node in await self._store.silent(SILENT_S):
-            if node.id != self.node.id and await self._is_down(node.url):
-                log.warning("a node has ended without leaving", extra={"node": node.id, "url": node.url})
-                await self._store.give_up(node, SILENT_S)
+        silent = [node for node in await self._store.silent(SILENT_S) if node.id != self.node.id]
+        down = await asyncio.gather(
+            *(self._is_down(node.url) for node in silent)
+        )  # at once: the next beat must not wait
+        for node in itertools.compress(silent, down):
+            log.warning("a node has ended without leaving", extra={"node": node.id, "url": node.url})
+            await self._store.give_up(node, SILENT_S)
 
     async def _see_others(self) -> None:
         others = [node for node in await self._store.nodes() if node.id != self.node.id]

@@ -50,26 +50,14 @@ return 1
 
 _LEAVE = Script.of("redis.call('ZREM', KEYS[1], ARGV[1]) redis.call('HDEL', KEYS[2], ARGV[1])")
 
-# Arguments: lifetime and silence in ms.
-_SILENT = Script.of(
-    _NOW
-    + """
-local found = {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, now + ARGV[1] - ARGV[2])) do
-  local url = redis.call('HGET', KEYS[2], id)
-  if url then found[#found + 1] = id; found[#found + 1] = url end
-end
-return found
-"""
-)
-
+# Arguments: the id, and how much of its life it has left at most, in ms.
 _GIVE_UP = Script.of(
     _NOW
     + """
-local till = redis.call('ZSCORE', KEYS[1], ARGV[3])
-if till and tonumber(till) <= now + ARGV[1] - ARGV[2] then
-  redis.call('ZREM', KEYS[1], ARGV[3])
-  redis.call('HDEL', KEYS[2], ARGV[3])
+local till = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if till and tonumber(till) <= now + ARGV[2] then
+  redis.call('ZREM', KEYS[1], ARGV[1])
+  redis.call('HDEL', KEYS[2], ARGV[1])
 end
 """
 )
@@ -82,11 +70,12 @@ return (till and tonumber(till) > now) and 1 or 0
 """
 )
 
+# Argument, if not all are wanted: how much of its life a node has left at most, in ms.
 _NODES = Script.of(
     _NOW
     + """
 local found = {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf')) do
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, ARGV[1] and now + ARGV[1] or '+inf')) do
   local url = redis.call('HGET', KEYS[2], id)
   if url then found[#found + 1] = id; found[#found + 1] = url end
 end
@@ -193,10 +182,10 @@ class RedisLeases:
         return _nodes(await self._link.run(_NODES, _NODE_KEYS))
 
     async def silent(self, for_s: float) -> Sequence[Node]:
-        return _nodes(await self._link.run(_SILENT, _NODE_KEYS, *_ms(NODE_LIFETIME_S, for_s)))
+        return _nodes(await self._link.run(_NODES, _NODE_KEYS, _left_ms(for_s)))
 
     async def give_up(self, node: Node, silent_s: float) -> None:
-        await self._link.run(_GIVE_UP, _NODE_KEYS, *_ms(NODE_LIFETIME_S, silent_s), node.id)
+        await self._link.run(_GIVE_UP, _NODE_KEYS, node.id, _left_ms(silent_s))
 
     async def take(self, account_id: str, node: Node) -> Lease | Node:
         gone = ""
@@ -258,8 +247,9 @@ def _nodes(found: Sequence[bytes]) -> Sequence[Node]:
     return sorted((Node(*pair) for pair in zip(texts[::2], texts[1::2], strict=True)), key=lambda node: node.id)
 
 
-def _ms(*seconds: float) -> Sequence[int]:
-    return [int(one * 1000) for one in seconds]
+def _left_ms(silent_s: float) -> int:
+    """Return how much of its life a node has left that has not beaten for so long."""
+    return int((NODE_LIFETIME_S - silent_s) * 1000)
 
 
 async def _nothing() -> None:

@@ -63,7 +63,7 @@ class View:
         return {id: self.place.nodes[id] for id in ids or () if id in self.place.nodes}
 
     def changes(self, since: str, *, at_most: int) -> Changes:
-        raise NotImplementedError
+        raise AssertionError("a /set never asks what has changed")
 
 
 class Nodes:
