@@ -2,7 +2,7 @@
 #
 #   make run      start the gateway, with a demo mail server behind it or UPSTREAM=imaps://imap.example.com
 #   make test     install what the tests need, then run everything
-#   make check    format, lint, types and the fast tests: under a minute
+#   make check    format, lint, types and the fast tests: under two minutes
 #   make bench    measure, and print one table
 #   make soak     the tests that cut connections, mix operations, send nonsense and kill nodes, for long
 #   make clean    remove the virtual environment and everything cached
