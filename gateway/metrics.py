@@ -95,6 +95,11 @@ class Metrics:
         self.audit_findings = Counter(
             "jmap_gateway_audit_findings", "Differences found by an audit of a mailbox", registry=registry
         )
+        self.accounts_moved = Counter(
+            "jmap_gateway_accounts_moved",
+            "Accounts given to another node so that each has its share",
+            registry=registry,
+        )
         self.leases_lost = Counter(
             "jmap_gateway_leases_lost", "Accounts closed because another node may own them", registry=registry
         )

@@ -46,7 +46,7 @@ def dump(connection: sqlite3.Connection) -> Iterator[bytes]:
     yield _compressed({"format": FORMAT, "meta": meta})
     for table in _TABLES:
         left_out = _LEFT_OUT.get(table, set())
-        names = [name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))]
+        names = [column[0] for column in connection.execute(f"SELECT * FROM {table} LIMIT 0").description]
         yield from _dump_table(connection, table, [name for name in names if name not in left_out])
 
 

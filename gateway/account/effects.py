@@ -8,6 +8,7 @@ Rule 2: all of it is sets: a few statements, however many emails.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import orjson
@@ -27,6 +28,12 @@ SELECT t.email, count(l.uid), coalesce(max(NOT f.is_deleted), 0),
   group_concat(DISTINCT CASE WHEN NOT f.is_deleted THEN f.keywords END)
 FROM temp.touched t LEFT JOIN location l ON l.email = t.email LEFT JOIN flagset f ON f.num = l.flags
 GROUP BY t.email"""
+
+# The sets of keywords that places of one email disagree in, and whether an email has no place any more.
+_ODD = """
+SELECT json_array(
+  (SELECT json_group_array(DISTINCT sets) FROM temp.now WHERE keywords <> highest),
+  EXISTS (SELECT 1 FROM temp.now WHERE locations = 0))"""
 
 _CHANGED = """
 INSERT INTO temp.changed (email, thread, kind)
@@ -98,47 +105,41 @@ def settle_emails(connection: sqlite3.Connection, flags: FlagSets, seq: int, now
     """Bring emails, members and tombstones in line with the locations of the touched emails."""
     connection.execute(_VISIBLE_PLACES.format(table="new"))
     connection.execute(_NOW)
-    _agree_on_keywords(connection, flags)
+    disagreements, has_gone = load_json(connection, _ODD)
+    if disagreements:
+        _agree_on_keywords(connection, flags, disagreements)
     connection.execute(_CHANGED)
     kinds = load_json(
         connection,
         "SELECT json_group_object(kind, n) FROM (SELECT kind, count(*) AS n FROM temp.changed GROUP BY kind)",
     )
     if kinds:
-        parameters = {"seq": seq, "now": now_s}
         connection.execute(_LEAVE)
         connection.execute(_ENTER)
-        connection.execute(_BURY, parameters)
+        if "d" in kinds:
+            connection.execute(_BURY, {"seq": seq, "now": now_s})
         connection.execute(_UPDATE, {"seq": seq})
-        connection.execute(_RISE)
-    for table, key in _TABLES_OF_EMAILS:
+        if "c" in kinds:
+            connection.execute(_RISE)
+    for table, key in _TABLES_OF_EMAILS if has_gone else ():
         connection.execute(_GONE.format(table=table, key=key))
     return Effects(sum(kinds.values()), kinds.get("c", 0), kinds.get("d", 0))
 
 
-def _agree_on_keywords(connection: sqlite3.Connection, flags: FlagSets) -> None:
+def _agree_on_keywords(connection: sqlite3.Connection, flags: FlagSets, disagreements: Sequence[str]) -> None:
     """Give emails whose places disagree the union of their keywords; there are few distinct disagreements."""
-    disagreements = load_json(
-        connection, "SELECT json_group_array(DISTINCT sets) FROM temp.now WHERE keywords <> highest"
+    agreed = {
+        sets: flags.keywordset(union(flags.keywords(int(num)) for num in sets.split(","))) for sets in disagreements
+    }
+    connection.execute(
+        "UPDATE temp.now SET keywords = j.value FROM json_each(?) j WHERE j.key = sets AND keywords <> highest",
+        (orjson.dumps(agreed).decode(),),
     )
-    if disagreements:
-        agreed = {
-            sets: flags.keywordset(union(flags.keywords(int(num)) for num in sets.split(","))) for sets in disagreements
-        }
-        connection.execute(
-            "UPDATE temp.now SET keywords = j.value FROM json_each(?) j WHERE j.key = sets AND keywords <> highest",
-            (orjson.dumps(agreed).decode(),),
-        )
 
 
-def settle_threads(
-    connection: sqlite3.Connection, joined: set[int], seq: int, now_s: int, *, is_plain: bool = False
-) -> Effects:
-    """Bring Threads and their tombstones in line: those `joined`, and those that changed emails belong to.
-
-    `is_plain`: no email changed.
-    """
-    if is_plain:
+def settle_threads(connection: sqlite3.Connection, joined: set[int], emails: Effects, seq: int, now_s: int) -> Effects:
+    """Bring Threads and their tombstones in line: those `joined`, and those of emails that came to light or went."""
+    if not emails.created and not emails.destroyed:
         updated = 0
         if joined:
             updated = connection.execute(

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from functools import cached_property, lru_cache
 from typing import Any
+
+import orjson
 
 from gateway.account.records import MailboxFacts, MailboxRow, Mark
 from gateway.account.sql import json_of, load_json
@@ -19,6 +22,31 @@ _COLUMNS = (
 _JSON_ROWS = f"SELECT json_group_array(json_array({_COLUMNS})) FROM mailbox"
 
 
+class Tree:
+    """All mailboxes of the index at one moment."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._text: str = connection.execute(_JSON_ROWS).fetchone()[0]
+        self._values: list[list[Any]] = orjson.loads(self._text)
+        self.nums: dict[str, int] = {values[1]: values[0] for values in self._values}
+        self.trash = min((values[0] for values in self._values if values[5] == "trash"), default=NO_MAILBOX)
+
+    @cached_property
+    def rows(self) -> list[MailboxRow]:
+        return [_row(values) for values in self._values]
+
+    def indexed(self) -> set[int]:
+        """Return the numbers of those that are indexed."""
+        return {values[0] for values in self._values if values[-2]}
+
+    def stale(self) -> set[int]:
+        """Return the numbers of those whose counts lack something."""
+        return {values[0] for values in self._values if values[-1]}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tree) and self._text == other._text
+
+
 def load_rows(connection: sqlite3.Connection, mailbox_id: str | None = None) -> list[MailboxRow]:
     """Return all mailboxes, or the one with this id."""
     if mailbox_id is None:
@@ -27,10 +55,35 @@ def load_rows(connection: sqlite3.Connection, mailbox_id: str | None = None) -> 
 
 
 def _row(values: list[Any]) -> MailboxRow:
-    (_, id, path, name, parent_id, role, is_subscribed, sort_order, rights, is_selectable, shares, *rest) = values
-    upstream_total, upstream_unread, emails, unread, threads, unread_threads, *marks = rest
+    emails, unread, threads, unread_threads, *marks = values[13:]
+    facts = _facts(*values[1:13])
     uidvalidity, uidnext, highestmodseq, exists, is_indexed, _ = marks
-    facts = MailboxFacts(
+    mark = None
+    if uidvalidity is not None:
+        mark = Mark(uidvalidity, uidnext, highestmodseq, exists, bool(is_indexed))
+    if not is_indexed and facts.total_emails is not None:
+        emails = threads = facts.total_emails
+        unread = unread_threads = facts.unread_emails or 0
+    # Between the windows of a first indexing the differences lack what is not counted yet.
+    return MailboxRow(facts, max(emails, 0), max(unread, 0), max(threads, 0), max(unread_threads, 0), mark)
+
+
+@lru_cache(maxsize=1024)
+def _facts(
+    id: str,
+    path: str,
+    name: str,
+    parent_id: str | None,
+    role: str | None,
+    is_subscribed: int,
+    sort_order: int,
+    rights: str,
+    is_selectable: int,
+    shares: str,
+    upstream_total: int | None,
+    upstream_unread: int | None,
+) -> MailboxFacts:
+    return MailboxFacts(
         id,
         path,
         name,
@@ -40,29 +93,15 @@ def _row(values: list[Any]) -> MailboxRow:
         sort_order,
         frozenset(rights.split()),
         bool(is_selectable),
-        tuple((identifier, tuple(names)) for identifier, names in json.loads(shares)),
+        tuple((identifier, tuple(names)) for identifier, names in orjson.loads(shares)),
         upstream_total,
         upstream_unread,
     )
-    mark = None
-    if uidvalidity is not None:
-        mark = Mark(uidvalidity, uidnext, highestmodseq, exists, bool(is_indexed))
-    if not is_indexed and upstream_total is not None:
-        emails = threads = upstream_total
-        unread = unread_threads = upstream_unread or 0
-    # Between the windows of a first indexing the differences lack what is not counted yet.
-    return MailboxRow(facts, max(emails, 0), max(unread, 0), max(threads, 0), max(unread_threads, 0), mark)
 
 
-def trash_of(connection: sqlite3.Connection) -> int:
-    """Return the number of the trash mailbox."""
-    row = connection.execute("SELECT min(num) FROM mailbox WHERE role = 'trash'").fetchone()
-    return NO_MAILBOX if row[0] is None else int(row[0])
-
-
-def put_facts(connection: sqlite3.Connection, mailboxes: Sequence[MailboxFacts], seq: int) -> list[int]:
+def put_facts(connection: sqlite3.Connection, before: Tree, mailboxes: Sequence[MailboxFacts], seq: int) -> list[int]:
     """Make the rows agree with the whole tree. Return the numbers of those that are gone; their rows stay so far."""
-    known = {row.facts.id: row.facts for row in load_rows(connection)}
+    known = {row.facts.id: row.facts for row in before.rows}
     for facts in mailboxes:
         if known.get(facts.id) == facts:
             continue
@@ -92,16 +131,12 @@ def put_facts(connection: sqlite3.Connection, mailboxes: Sequence[MailboxFacts],
                 "seq": seq,
             },
         )
-    kept = json_of([facts.id for facts in mailboxes])
-    connection.execute(
-        "DELETE FROM tombstone WHERE type = 'Mailbox' AND id IN (SELECT value FROM json_each(?))", (kept,)
-    )
-    gone: list[int] = load_json(
-        connection,
-        "SELECT json_group_array(num) FROM mailbox WHERE id NOT IN (SELECT value FROM json_each(?))",
-        (kept,),
-    )
-    return gone
+    kept = {facts.id for facts in mailboxes}
+    if new := kept - known.keys():
+        connection.execute(
+            "DELETE FROM tombstone WHERE type = 'Mailbox' AND id IN (SELECT value FROM json_each(?))", (json_of(new),)
+        )
+    return [num for id, num in before.nums.items() if id not in kept]
 
 
 def drop(connection: sqlite3.Connection, gone: Sequence[int], seq: int, now_s: int) -> None:
@@ -123,12 +158,12 @@ def put_mark(connection: sqlite3.Connection, num: int, mark: Mark) -> None:
     )
 
 
-Shown = dict[str, tuple[tuple[Any, ...], tuple[int, ...]]]  # id -> (facts, counts) as a client sees them
+_Shown = dict[str, tuple[tuple[Any, ...], tuple[int, ...]]]  # id -> (facts, counts) as a client sees them
 
 
-def shown(rows: Sequence[MailboxRow]) -> Shown:
+def _shown(rows: Sequence[MailboxRow]) -> _Shown:
     """Return what a client sees of each mailbox."""
-    out: Shown = {}
+    out: _Shown = {}
     for row in rows:
         facts = row.facts
         out[facts.id] = (
@@ -147,8 +182,9 @@ def shown(rows: Sequence[MailboxRow]) -> Shown:
     return out
 
 
-def note_changes(connection: sqlite3.Connection, before: Shown, after: Shown, seq: int) -> bool:
+def note_changes(connection: sqlite3.Connection, old: Tree, new: Tree, seq: int) -> bool:
     """Write the journal of the mailboxes; return whether a client sees a change."""
+    before, after = _shown(old.rows), _shown(new.rows)
     facts = [id for id, (now, _) in after.items() if id in before and before[id][0] != now]
     both = [id for id, now in after.items() if id in before and before[id] != now]
     of_ids = "id IN (SELECT value FROM json_each(?))"

@@ -161,20 +161,19 @@ class Writer:
         if batch.digests:
             digest_emails(connection, batch.digests)
         sweeps = self._is_sweep_due(touched_types) if entry is None else entry.sweeps
+        news: dict[str, int] = {}
         if touched_types:
-            for type in touched_types:
-                self._set_meta(f"seq {type}", seq)
-            self._set_meta("seq", seq)
+            news = {"seq": seq} | {f"seq {type}": seq for type in touched_types}
             if sweeps:
                 forget_tombstones(connection, now_s)
         else:
             seq = meta["seq"]
         if entry is not None:
-            self._set_meta("step", meta.get("step", 0) + 1)
+            news["step"] = meta.get("step", 0) + 1
         elif self._token is not None and (touched_types or self._moves_rows):
-            self._set_meta("step", meta.get("step", 0) + 1)
-            self._set_meta("token", self._token)
+            news |= {"step": meta.get("step", 0) + 1, "token": self._token}
             self._entries.append(pack_entry(Entry(batch, seq, now_s, sweeps, *next_keys)))
+        insert_many(connection, "INSERT OR REPLACE INTO meta (key, value)", list(news.items()))
         if not touched_types:
             return Applied(seq)
         return Applied(seq, {type: f"{meta['epoch']}-{seq}" for type in STATE_TYPES if type in touched_types})
@@ -189,14 +188,13 @@ class Writer:
 
     def _apply_mail(self, batch: Batch, seq: int, now_s: int) -> set[StateType]:
         connection = self._connection
-        rows_before = tree.load_rows(connection)
-        old_trash = tree.trash_of(connection)
-        gone = tree.put_facts(connection, batch.mailboxes, seq) if batch.mailboxes is not None else []
-        trash = tree.trash_of(connection)
-        rows = load_json(connection, "SELECT json_group_array(json_array(id, num, is_indexed)) FROM mailbox")
-        nums = {id: num for id, num, _ in rows}
-        indexed = {num for _, num, is_indexed in rows if is_indexed}  # before this batch marks any
-        known = {id: num for id, num in nums.items() if num not in gone}
+        before = now = tree.Tree(connection)
+        gone: list[int] = []
+        if batch.mailboxes is not None:
+            gone = tree.put_facts(connection, before, batch.mailboxes, seq)
+            now = tree.Tree(connection)
+        indexed = now.indexed()  # before this batch marks any
+        known = {id: num for id, num in now.nums.items() if num not in gone}
         deltas = [PlacedDelta(known[delta.mailbox_id], delta) for delta in batch.deltas if delta.mailbox_id in known]
         places = places_of(deltas)
         for num, delta in deltas:
@@ -206,19 +204,20 @@ class Writer:
         # Most batches of a first indexing bring new emails and nothing else: those are written, and there is no more
         # to it but to note which Threads they joined.
         is_plain = batch.is_bulk and not gone and not arrivals.touched and all(map(only_brings, batch.deltas))
-        emails = Effects()
+        emails = Effects()  # as far as they were there before
         if is_plain:
             arrivals.write(connection)
         else:
-            emails = self._apply_effects(batch, deltas, arrivals, gone, (old_trash, trash), seq, now_s)
-        threads = settle_threads(connection, arrivals.joined, seq, now_s, is_plain=is_plain)
+            emails = self._apply_effects(batch, deltas, arrivals, gone, (before.trash, now.trash), seq, now_s)
+        threads = settle_threads(connection, arrivals.joined, emails, seq, now_s)
         tree.drop(connection, gone, seq, now_s)
-        self._mark(batch, deltas, trash, is_trash_new=trash != old_trash)
+        self._mark(batch, deltas, now, is_trash_new=now.trash != before.trash)
         self._add_meta("emails", arrivals.new_emails + emails.created - emails.destroyed)
         self._add_meta("threads", arrivals.new_threads + threads.created - threads.destroyed)
-        rows_after = tree.load_rows(connection)
-        is_mailbox_changed = tree.note_changes(connection, tree.shown(rows_before), tree.shown(rows_after), seq)
-        self._moves_rows = batch.is_bulk or rows_before != rows_after or not all(map(_only_marks, batch.deltas))
+        after = tree.Tree(connection)
+        is_moved = after != before
+        is_mailbox_changed = is_moved and tree.note_changes(connection, before, after, seq)
+        self._moves_rows = batch.is_bulk or is_moved or not all(map(_only_marks, batch.deltas))
         touched: set[StateType] = set()
         if arrivals.new_emails or emails.emails:
             touched.add("Email")
@@ -277,7 +276,8 @@ class Writer:
         """Collect the emails whose places change."""
         insert = "INSERT OR IGNORE INTO temp.touched"
         execute = self._connection.execute
-        execute(f"{insert} SELECT value FROM json_each(?)", (json_of(arrivals.touched),))
+        if arrivals.touched:
+            execute(f"{insert} SELECT value FROM json_each(?)", (json_of(arrivals.touched),))
         for (mailbox, delta), changed in zip(deltas, changes, strict=True):
             if delta.flagged:
                 execute(
@@ -299,7 +299,8 @@ class Writer:
     def _involve(self, threads: Iterable[int]) -> None:
         """Collect the Threads whose share of the counts may change."""
         execute = self._connection.execute
-        execute("INSERT OR IGNORE INTO temp.involved SELECT value FROM json_each(?)", (json_of(set(threads)),))
+        if involved := set(threads):
+            execute("INSERT OR IGNORE INTO temp.involved SELECT value FROM json_each(?)", (json_of(involved),))
         execute(
             "INSERT OR IGNORE INTO temp.involved SELECT e.thread FROM temp.touched t"
             " CROSS JOIN email e ON e.num = t.email"
@@ -329,23 +330,21 @@ class Writer:
         for mailbox in gone:
             execute("DELETE FROM location WHERE mailbox = ?", (mailbox,))
 
-    def _mark(self, batch: Batch, deltas: Sequence[PlacedDelta], trash: int, *, is_trash_new: bool) -> None:
+    def _mark(self, batch: Batch, deltas: Sequence[PlacedDelta], now: tree.Tree, *, is_trash_new: bool) -> None:
         """Keep the sync marks, and count anew where differences were not kept."""
+        indexed = now.indexed()
         execute = self._connection.execute
         for mailbox, delta in deltas:
             if batch.is_bulk:
                 execute("UPDATE mailbox SET is_stale = 1 WHERE num = ?", (mailbox,))
             if delta.mark is not None:
                 tree.put_mark(self._connection, mailbox, delta.mark)
+                (indexed.add if delta.mark.is_indexed else indexed.discard)(mailbox)
         if batch.is_bulk and not is_trash_new:
             return
-        (is_due,) = execute(
-            "SELECT EXISTS (SELECT 1 FROM mailbox WHERE is_stale AND is_indexed"
-            " AND num IN (SELECT value FROM json_each(?)))",
-            (json_of([mailbox for mailbox, _ in deltas]),),
-        ).fetchone()
+        is_due = not now.stale().isdisjoint(indexed.intersection(mailbox for mailbox, _ in deltas))
         if is_due or is_trash_new:
-            counts.recount(self._connection, trash)
+            counts.recount(self._connection, now.trash)
             execute("UPDATE mailbox SET is_stale = 0")
 
     def _put_details(self, details: Sequence[EmailDetail]) -> None:

@@ -27,6 +27,8 @@ from gateway.web.site import Site
 
 SOCKETS = "workers"  # in the data directory
 KNOCK_S = 1.0  # for a connection to a node that is silent
+MOVES_PER_S = 8  # accounts that a node is given so that each has its share: each costs it some 50 ms of CPU
+LOGINS_A_MOVE = 4  # two as a rule; the rest is for those who come anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Others:
                 metrics,
                 gone=lambda id: self.forwarder.cut(id),
                 is_down=is_down,
+                moves_per_s=_moves_per_s(config),
             )
             work.share(shared.signals)
         else:
@@ -128,6 +131,11 @@ class Others:
         await self.forwarder.aclose()
         if isinstance(self.owners, Ownership):
             await self.owners.aclose()
+
+
+def _moves_per_s(config: Config) -> int:
+    slowest = min(upstream.logins_per_second for upstream in config.upstreams.values())
+    return max(1, min(MOVES_PER_S, int(slowest / LOGINS_A_MOVE)))
 
 
 async def is_down(url: str) -> bool:

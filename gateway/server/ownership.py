@@ -4,7 +4,8 @@ Rule 1: nothing is done for an account that this node does not own. What it owns
         think it gone: a node that cannot say that it is there, or was stopped for a while, owns nothing.
 Rule 2: an account that is given up is closed first and released then; one that is lost is closed at once.
 Rule 3: a node is given up when its life is over; sooner where it is silent and nothing listens at its URL any more.
-Rule 4: accounts that have something to do without a client are owned by some node at all times: whoever sees one
+Rule 4: a node that has more than its share gives some up to those that have less (`balance`), one that stops all.
+Rule 5: accounts that have something to do without a client are owned by some node at all times: whoever sees one
         without an owner takes it.
 """
 
@@ -16,13 +17,15 @@ import logging
 import random
 import secrets
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gateway.jmap.errors import MethodError
 from gateway.metrics import Metrics
+from gateway.server.balance import spread, surplus
 from gateway.store.api import BEAT_S, NODE_LIFETIME_S, RENEW_S, Lease, LeaseStore, Node, Signals, StoreError
 
 MARGIN_S = 1.5  # of NODE_LIFETIME_S: for clocks that run unevenly, and for what is half-way when the time is over
@@ -34,7 +37,10 @@ MAX_KNOWN = 50_000
 SWEEP_S = 20.0  # between two looks at what is owned and not needed
 UNUSED_S = 60.0  # then it is given up
 DUTIES_S = 60.0  # between two looks for accounts without an owner; and at once when a node has gone
-LEFT = "left"  # as a signal's account: no account is called so
+BALANCE_S = 1.0
+SETTLE_S = 10.0  # after a node came or went, what it left behind is taken over first
+UNTOLD_S = 3 * BEAT_S  # until a node has certainly told of what it was given
+LEFT, GIVEN = "left", "given"  # as a signal's account: no account is called so
 AT_ONCE = 32  # accounts that are taken or handed over side by side
 
 log = logging.getLogger(__name__)
@@ -55,6 +61,9 @@ class Work(Protocol):
     def is_needed(self, account_id: str) -> bool:
         """Tell whether it is open, or has something to do without a client."""
 
+    def is_busy(self, account_id: str) -> bool:
+        """Tell whether it does what had better be finished here."""
+
     async def with_duties(self) -> Collection[str]:
         """Return all accounts, anywhere, that have something to do without a client."""
 
@@ -72,7 +81,7 @@ class Ownership:
     """The `web.owners.Owners` of a node of several. `start()` before the first request, then `drain()`, `aclose()`.
 
     `gone` is called with the id of a node that was given up; `is_down` tells whether it is certain that nothing listens
-    at a URL.
+    at a URL. `moves_per_s` is how many accounts a node is given in a second, so that each has its share.
     """
 
     def __init__(
@@ -85,18 +94,21 @@ class Ownership:
         *,
         gone: Callable[[str], None],
         is_down: Callable[[str], Awaitable[bool]],
+        moves_per_s: int,
     ) -> None:
         self._store, self._signals, self._url, self._work = store, signals, url, work
-        self._metrics, self._gone, self._is_down = metrics, gone, is_down
+        self._metrics, self._gone, self._is_down, self._moves_per_s = metrics, gone, is_down, moves_per_s
         self.node = self._new_node()
         self._owned: dict[str, _Owned] = {}
         self._closing: dict[str, asyncio.Task[None]] = {}
         self._known: dict[str, tuple[Node, float]] = {}
         self._others: Sequence[Node] = ()
+        self._unsettled_until = 0.0
+        self._sent: list[tuple[float, str]] = []  # when an account went to which node, so that each has its share
         self._until = 0.0  # what is owned ends then; by `time.monotonic`
         self._is_draining = False
         self._look = asyncio.Event()
-        self._end_hearing: Callable[[], None] = lambda: None
+        self._end_hearing: Sequence[Callable[[], None]] = ()
         self._tasks: set[asyncio.Task[None]] = set()
         self._chores: list[asyncio.Task[None]] = []
         metrics.gauge("accounts_owned", "Accounts that this node owns", lambda: len(self._owned))
@@ -108,8 +120,11 @@ class Ownership:
         await self._store.join(self.node)
         self._until = began + NODE_LIFETIME_S - MARGIN_S
         await self._see_others()
-        self._end_hearing = self._signals.subscribe(LEFT, lambda _id: self._look.set())
-        chores = (self._beat, self._renew, self._sweep, self._find_duties)
+        self._end_hearing = (
+            self._signals.subscribe(LEFT, lambda _id: self._look.set()),
+            self._signals.subscribe(GIVEN, self._hear_given),
+        )
+        chores = (self._beat, self._renew, self._sweep, self._balance, self._find_duties)
         self._chores = [asyncio.create_task(self._keep_at(chore)) for chore in chores]
 
     async def drain(self, seconds: float) -> None:
@@ -117,15 +132,20 @@ class Ownership:
         self._is_draining = True
         limit = asyncio.Semaphore(AT_ONCE)
 
-        async def hand_over(account_id: str) -> None:
+        async def hand_over(account_id: str, to: Node | None) -> None:
             async with limit:
-                await self.give_up(account_id, within_s=seconds)
+                await self.give_up(account_id, within_s=seconds, to=to)
 
-        await asyncio.gather(*map(hand_over, list(self._owned)), return_exceptions=True)
+        with suppress(StoreError):  # then each account goes to whom it is asked of
+            await self._store.beat(self.node, None)
+            await self._see_others()
+        going = itertools.zip_longest(list(self._owned), spread(len(self._owned), self._others))
+        await asyncio.gather(*(hand_over(account_id, to) for account_id, to in going), return_exceptions=True)
 
     async def aclose(self) -> None:
         """Leave the others."""
-        self._end_hearing()
+        for end in self._end_hearing:
+            end()
         for task in (*self._chores, *self._tasks):
             task.cancel()
         await asyncio.gather(*self._chores, *self._tasks, return_exceptions=True)
@@ -186,8 +206,8 @@ class Ownership:
 
     # ------------------------------------------------------------ giving up and losing
 
-    async def give_up(self, account_id: str, *, within_s: float) -> None:
-        """Hand an account over: no new requests, finish those under way, close, release."""
+    async def give_up(self, account_id: str, *, within_s: float, to: Node | None = None) -> None:
+        """Give an account to another node, or whoever wants it: no new requests, finish those under way, close."""
         owned = self._owned.get(account_id)
         if owned is None or owned.is_leaving:
             return
@@ -200,7 +220,7 @@ class Ownership:
             except TimeoutError:
                 log.warning("requests are cut off", extra={"account": account_id, "count": owned.under_way})
         if self._owned.get(account_id) is owned:  # else it was lost meanwhile
-            await asyncio.shield(self._close(account_id, owned))  # what is begun is finished, whoever waits
+            await asyncio.shield(self._close(account_id, owned, to))  # what is begun is finished, whoever waits
 
     def lease(self, account_id: str) -> Lease:
         """Return by what an account is owned. Raise `MethodError`."""
@@ -214,26 +234,48 @@ class Ownership:
         if account_id in self._owned:
             self._metrics.leases_lost.inc()
             log.warning("an account is not ours any more", extra={"account": account_id})
-            self._close(account_id, None)
+            self._close(account_id, None, None)
 
-    def _close(self, account_id: str, owned: _Owned | None) -> asyncio.Task[None]:
-        """Close an account and, if `owned` is given, release it."""
+    def _close(self, account_id: str, owned: _Owned | None, to: Node | None) -> asyncio.Task[None]:
+        """Close an account and, if `owned` is given, hand it over or release it."""
         del self._owned[account_id]
-        task = self._closing[account_id] = asyncio.create_task(self._closed(account_id, owned))
+        task = self._closing[account_id] = asyncio.create_task(self._closed(account_id, owned, to))
         task.add_done_callback(lambda _done: self._closing.pop(account_id, None))
         return task
 
-    async def _closed(self, account_id: str, owned: _Owned | None) -> None:
+    async def _closed(self, account_id: str, owned: _Owned | None, to: Node | None) -> None:
         try:
             self._work.end_streams(account_id)
             await self._work.close(account_id, is_lost=owned is None)
         except Exception:
             log.exception("an account was not closed as it should be", extra={"account": account_id})
-        if owned is not None:
-            try:
+        if owned is None:
+            return
+        try:
+            if to is None:
                 await self._store.release(owned.lease)
-            except StoreError as error:  # it is free once this node has gone
-                log.warning("an account was not released", extra={"account": account_id, "reason": str(error)})
+            else:
+                await self._store.hand_over(owned.lease, to)
+                await self._signals.publish(GIVEN, f"{to.id} {account_id}".encode())
+        except StoreError as error:  # it is free once this node has gone
+            log.warning("an account was not handed over", extra={"account": account_id, "reason": str(error)})
+
+    # ------------------------------------------------------------ being given
+
+    def _hear_given(self, octets: bytes | None) -> None:
+        if octets is None:
+            self._look.set()  # something may have been missed
+            return
+        node_id, _, account_id = octets.decode().partition(" ")
+        self._known.pop(account_id, None)
+        if node_id == self.node.id:
+            self._run(self._accept(account_id))
+
+    async def _accept(self, account_id: str) -> None:
+        if not self._is_draining:
+            await self.take(account_id)
+        elif isinstance(lease := await self._store.take(account_id, self.node), Lease):
+            await self._store.release(lease)
 
     # ------------------------------------------------------------ chores
 
@@ -251,7 +293,7 @@ class Ownership:
             await asyncio.sleep(wait_s)
             began = time.monotonic()
             try:
-                is_there = await self._store.beat(self.node)
+                is_there = await self._store.beat(self.node, None if self._is_draining else len(self._owned))
                 if is_there:
                     self._until = began + NODE_LIFETIME_S - MARGIN_S
                 else:
@@ -290,9 +332,11 @@ class Ownership:
 
     async def _see_others(self) -> None:
         others = [node for node in await self._store.nodes() if node.id != self.node.id]
-        gone = {node.id for node in self._others} - {node.id for node in others}
+        before, now = {node.id for node in self._others}, {node.id for node in others}
+        if before != now:
+            self._unsettled_until = time.monotonic() + SETTLE_S
         self._others = others
-        for id in gone:
+        for id in before - now:
             self._known = {account_id: known for account_id, known in self._known.items() if known[0].id != id}
             self._gone(id)
             self._look.set()
@@ -316,6 +360,23 @@ class Ownership:
             for account_id, owned in list(self._owned.items()):
                 if owned.since < old and not owned.under_way and not self._work.is_needed(account_id):
                     await self.give_up(account_id, within_s=0)
+
+    async def _balance(self) -> None:
+        """Give up, a few at a time, what this node has above its share."""
+        while True:
+            await asyncio.sleep(BALANCE_S)
+            now = time.monotonic()
+            self._sent = [(at, id) for at, id in self._sent if at > now - UNTOLD_S]
+            if self._is_draining or now >= self._until or now < self._unsettled_until:
+                continue
+            going = surplus(len(self._owned), self._others, Counter(id for _at, id in self._sent), self._moves_per_s)
+            idle = [id for id, owned in self._owned.items() if not (owned.under_way or owned.is_leaving)]
+            random.shuffle(idle)
+            moving = [id for id in idle[: 2 * len(going)] if not self._work.is_busy(id)]
+            pairs = list(zip(moving, going, strict=False))
+            self._sent += [(now, node.id) for _id, node in pairs]
+            self._metrics.accounts_moved.inc(len(pairs))
+            await asyncio.gather(*(self.give_up(id, within_s=0, to=node) for id, node in pairs))
 
     async def _find_duties(self) -> None:
         """Take the accounts that have something to do and no owner."""

@@ -67,5 +67,11 @@ class AccountWork:
             or self._sending.outbox.has_work(account_id)
         )
 
+    def is_busy(self, account_id: str) -> bool:
+        """Tell whether an index is being filled, or mail is on its way."""
+        account = self._directory.account_of(account_id)
+        is_filling = account is not None and account.backend.is_filling()
+        return is_filling or self._sending.outbox.is_working(account_id)
+
     async def with_duties(self) -> set[str]:
         return await self._push.owners() | await self._sending.owners() | await self._push.kept.owners()

@@ -247,6 +247,7 @@ class Node:
 
     id: str  # random
     url: str  # where the other nodes reach it
+    accounts: int | None = field(default=None, compare=False)  # how many it owns, as it told last; None: it takes none
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,14 +262,17 @@ class Lease:
 class LeaseStore(Protocol):
     """Which nodes there are, and which of them owns which account.
 
-    A lease lasts until it is released, or its node is given up and another takes it.
+    A lease lasts until it is released or handed over, or its node is given up and another takes it.
     """
 
     async def join(self, node: Node) -> None:
         """Bring a node in, under an id that was never used. It listens already: what had its URL has gone."""
 
-    async def beat(self, node: Node) -> bool:
-        """Tell that a node is there, every BEAT_S. False: it was given up; its leases are void, its id is used up."""
+    async def beat(self, node: Node, accounts: int | None) -> bool:
+        """Tell that a node is there, every BEAT_S, and how many accounts it owns, or (None) that it takes none.
+
+        False: it was given up; its leases are void, its id is used up.
+        """
 
     async def leave(self, node: Node) -> None:
         """Take a node out: what it did not release is free at once."""
@@ -296,6 +300,9 @@ class LeaseStore(Protocol):
 
     async def release(self, lease: Lease) -> None:
         """Give an account up; one that is another's already stays so."""
+
+    async def hand_over(self, lease: Lease, node: Node) -> None:
+        """Make another node the owner; it need only `take` what it has. One that is a third's already stays so."""
 
     async def owner(self, account_id: str) -> Node | None:
         """Return the node that owns an account and is there."""

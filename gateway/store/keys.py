@@ -12,6 +12,7 @@ VERSION = "jmap1"
 
 NODES = f"{VERSION}:{{nodes}}:alive"  # sorted set: id of a node -> until when it is there, ms
 NODE_URLS = f"{VERSION}:{{nodes}}:urls"  # hash: id of a node -> URL
+NODE_ACCOUNTS = f"{VERSION}:{{nodes}}:accounts"  # hash: id of a node -> how many it owns, if it takes any
 RANDOM_KEYS = f"{VERSION}:{{keys}}:random"  # hash: name -> 32 octets
 FACTS = f"{VERSION}:{{facts}}:facts"  # hash: name -> what was learnt of a server
 

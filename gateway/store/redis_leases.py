@@ -25,12 +25,14 @@ _JOIN = Script.of(
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - 10 * ARGV[3])) do
   redis.call('ZREM', KEYS[1], id)
   redis.call('HDEL', KEYS[2], id)
+  redis.call('HDEL', KEYS[3], id)
 end
 local urls = redis.call('HGETALL', KEYS[2])
 for at = 1, #urls, 2 do
   if urls[at + 1] == ARGV[2] then
     redis.call('ZREM', KEYS[1], urls[at])
     redis.call('HDEL', KEYS[2], urls[at])
+    redis.call('HDEL', KEYS[3], urls[at])
   end
 end
 redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
@@ -38,17 +40,25 @@ redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 """
 )
 
+# Arguments: the id, lifetime in ms, how many accounts it owns (or '').
 _BEAT = Script.of(
     _NOW
     + """
 local till = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if not till or tonumber(till) <= now or redis.call('HEXISTS', KEYS[2], ARGV[1]) == 0 then return 0 end
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+if ARGV[3] == '' then redis.call('HDEL', KEYS[3], ARGV[1]) else redis.call('HSET', KEYS[3], ARGV[1], ARGV[3]) end
 return 1
 """
 )
 
-_LEAVE = Script.of("redis.call('ZREM', KEYS[1], ARGV[1]) redis.call('HDEL', KEYS[2], ARGV[1])")
+_LEAVE = Script.of(
+    """
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[3], ARGV[1])
+"""
+)
 
 # Arguments: the id, and how much of its life it has left at most, in ms.
 _GIVE_UP = Script.of(
@@ -58,6 +68,7 @@ local till = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if till and tonumber(till) <= now + ARGV[2] then
   redis.call('ZREM', KEYS[1], ARGV[1])
   redis.call('HDEL', KEYS[2], ARGV[1])
+  redis.call('HDEL', KEYS[3], ARGV[1])
 end
 """
 )
@@ -77,7 +88,9 @@ _NODES = Script.of(
 local found = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, ARGV[1] and now + ARGV[1] or '+inf')) do
   local url = redis.call('HGET', KEYS[2], id)
-  if url then found[#found + 1] = id; found[#found + 1] = url end
+  if url then
+    for _, text in ipairs({id, url, redis.call('HGET', KEYS[3], id) or ''}) do found[#found + 1] = text end
+  end
 end
 return found
 """
@@ -118,9 +131,19 @@ return 1
 """
 )
 
+# Arguments: the token of the owner, id and URL of the next.
+_HAND_OVER = Script.of(
+    """
+if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return end
+local t = redis.call('TIME')
+local token = math.max(t[1] * 1000000 + t[2], ARGV[1] + 1)
+redis.call('HSET', KEYS[1], 'node', ARGV[2], 'url', ARGV[3], 'token', string.format('%.0f', token))
+"""
+)
+
 _RELEASE = Script.of("if redis.call('HGET', KEYS[1], 'token') == ARGV[1] then redis.call('DEL', KEYS[1]) end")
 
-_NODE_KEYS = (keys.NODES, keys.NODE_URLS)
+_NODE_KEYS = (keys.NODES, keys.NODE_URLS, keys.NODE_ACCOUNTS)
 
 
 class Held:
@@ -168,8 +191,9 @@ class RedisLeases:
         await self.on_join()
         await self._link.run(_JOIN, _NODE_KEYS, node.id, node.url, int(NODE_LIFETIME_S * 1000))
 
-    async def beat(self, node: Node) -> bool:
-        is_there: bool = await self._link.run(_BEAT, _NODE_KEYS, node.id, int(NODE_LIFETIME_S * 1000)) == 1
+    async def beat(self, node: Node, accounts: int | None) -> bool:
+        told = "" if accounts is None else accounts
+        is_there: bool = await self._link.run(_BEAT, _NODE_KEYS, node.id, int(NODE_LIFETIME_S * 1000), told) == 1
         if not is_there:
             self._drop(node)
         return is_there
@@ -224,6 +248,10 @@ class RedisLeases:
         self.held.drop(lease.account_id)
         await self._link.run(_RELEASE, [keys.lease(lease.account_id)], lease.token)
 
+    async def hand_over(self, lease: Lease, node: Node) -> None:
+        self.held.drop(lease.account_id)
+        await self._link.run(_HAND_OVER, [keys.lease(lease.account_id)], lease.token, node.id, node.url)
+
     async def owner(self, account_id: str) -> Node | None:
         found = await self._link.call("HMGET", keys.lease(account_id), "node", "url")
         if found[0] is None:
@@ -242,9 +270,11 @@ class RedisLeases:
 
 
 def _nodes(found: Sequence[bytes]) -> Sequence[Node]:
-    """Return the nodes of an answer: id, URL, and so on."""
+    """Return the nodes of an answer: id, URL, how many accounts; and so on."""
     texts = [text.decode() for text in found]
-    return sorted((Node(*pair) for pair in zip(texts[::2], texts[1::2], strict=True)), key=lambda node: node.id)
+    told = zip(texts[::3], texts[1::3], texts[2::3], strict=True)
+    nodes = (Node(id, url, int(accounts) if accounts else None) for id, url, accounts in told)
+    return sorted(nodes, key=lambda node: node.id)
 
 
 def _left_ms(silent_s: float) -> int:

@@ -66,7 +66,7 @@ async def test_a_node_that_falls_silent_is_given_up(quick: None, leases: RedisLe
     assert await other.owner("u1") is None
     new = await taken(other, "u1", B)
     assert new.token > old.token
-    assert not await leases.beat(A)
+    assert not await leases.beat(A, 0)
     with pytest.raises(LeaseLost):
         leases.held.token("u1")
     assert await leases.renew([old]) == {"u1"}
@@ -79,7 +79,7 @@ async def test_a_node_that_beats_stays(quick: None, leases: RedisLeases) -> None
     lease = await taken(leases, "u1", A)
     for _ in range(3):
         await asyncio.sleep(0.8)
-        assert await leases.beat(A)
+        assert await leases.beat(A, 0)
     assert await leases.renew([lease]) == frozenset()
     assert leases.held.token("u1") == lease.token
 
@@ -92,12 +92,12 @@ async def test_a_silent_node_that_is_known_to_have_ended(leases: RedisLeases) ->
     assert await leases.silent(3600) == []
     await asyncio.sleep(1.1)
     assert await leases.silent(1.0) == [A, B]
-    await leases.beat(B)
+    await leases.beat(B, 0)
     for node in (A, B):
         await leases.give_up(node, 1.0)
     assert await leases.nodes() == [B]
     assert await leases.take("u1", B) != lease
-    assert not await leases.beat(A)
+    assert not await leases.beat(A, 0)
 
 
 async def test_a_node_that_leaves_is_gone_at_once(leases: RedisLeases, link: RedisLink) -> None:
@@ -107,7 +107,7 @@ async def test_a_node_that_leaves_is_gone_at_once(leases: RedisLeases, link: Red
     await leases.leave(A)
     await other.join(B)
     assert (await taken(other, "u1", B)).node == B
-    assert not await leases.beat(A)
+    assert not await leases.beat(A, 0)
 
 
 async def test_a_node_that_begins_anew_is_not_waited_for(leases: RedisLeases, link: RedisLink) -> None:
@@ -123,8 +123,8 @@ async def test_a_node_that_begins_anew_is_not_waited_for(leases: RedisLeases, li
     assert await other.owner("u1") is None
     assert (await taken(other, "u1", B)).node == B
     assert await again.take("u2", anew) == B
-    assert not await leases.beat(A)
-    assert await again.beat(anew)
+    assert not await leases.beat(A, 0)
+    assert await again.beat(anew, 0)
 
 
 async def test_what_goes_with_an_account(leases: RedisLeases, link: RedisLink) -> None:
@@ -166,5 +166,5 @@ async def test_all_lost_means_given_up(leases: RedisLeases, link: RedisLink) -> 
     await leases.join(A)
     lease = await taken(leases, "u1", A)
     await link.each_server("FLUSHALL")
-    assert not await leases.beat(A)
+    assert not await leases.beat(A, 0)
     assert await leases.renew([lease]) == {"u1"}

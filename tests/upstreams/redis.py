@@ -63,8 +63,10 @@ class Cluster:
     """A Redis Cluster of three masters without replicas."""
 
     def __init__(self, place: Place) -> None:
-        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
-        self.servers = [RedisServer(place, f"redis{n}", *options) for n in range(CLUSTER_MASTERS)]
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port")
+        self.servers = [
+            RedisServer(place, f"redis{n}", *options, str(place.port(f"bus{n}"))) for n in range(CLUSTER_MASTERS)
+        ]
         addresses = [f"{HOST}:{server.port}" for server in self.servers]
         create = ["redis-cli", "--cluster", "create", *addresses, "--cluster-replicas", "0", "--cluster-yes"]
         subprocess.run(create, check=True, capture_output=True, timeout=30)
