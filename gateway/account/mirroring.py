@@ -23,7 +23,7 @@ from gateway.store.api import Head, Lease, LeaseLost, Mirror, Mirrored, MirrorLo
 
 MIN_LOG_OCTETS = 128 * 1024  # before a snapshot is worth its while
 LOG_SHARE = 4  # the log may grow to this part of the snapshot: each octet of it costs as many of the next snapshot
-MIN_LOG_ENTRIES = 32  # the same by what replaying takes: a new owner needs 1 ms for an entry
+MIN_LOG_ENTRIES = 16  # the same by what replaying takes: a new owner needs 1 ms for an entry
 OCTETS_PER_ENTRY = 8 * 1024  # of a snapshot: writing so many takes as long as replaying an entry
 SNAPSHOT_SPACING_S = 10.0  # between two that the log asks for
 SNAPSHOT_AGAIN_S = 1.0  # after an attempt that failed

@@ -15,6 +15,8 @@ import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 
+import orjson
+
 from gateway.account import counts, tree
 from gateway.account.arrivals import Arrivals, Numbers, PlacedDelta, only_brings, places_of, prepare
 from gateway.account.digest import digest_emails
@@ -173,7 +175,11 @@ class Writer:
         elif self._token is not None and (touched_types or self._moves_rows):
             news |= {"step": meta.get("step", 0) + 1, "token": self._token}
             self._entries.append(pack_entry(Entry(batch, seq, now_s, sweeps, *next_keys)))
-        insert_many(connection, "INSERT OR REPLACE INTO meta (key, value)", list(news.items()))
+        if news:
+            connection.execute(
+                "INSERT OR REPLACE INTO meta (key, value) SELECT key, value FROM json_each(?)",
+                (orjson.dumps(news).decode(),),
+            )
         if not touched_types:
             return Applied(seq)
         return Applied(seq, {type: f"{meta['epoch']}-{seq}" for type in STATE_TYPES if type in touched_types})
