@@ -7,9 +7,9 @@ Rule 2: the newest proven credentials of a caller serve all further logins upstr
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -30,6 +30,7 @@ from gateway.server.upstreams import Provider, own_addresses
 from gateway.store.api import Lease, Mirror, RecordStore, StoreError
 from gateway.sync.imap_backend import ImapBackend
 from gateway.sync.link import Meter
+from gateway.sync.rush import Rush
 from gateway.sync.scope import PERSONAL, Scope
 from gateway.sync.sieve.scripts import SieveScripts
 from gateway.upstream.imap import Pool
@@ -109,6 +110,7 @@ class Directory:
         self._attach, self._detach, self._regrouped = attach, detach, regrouped
         self._sort_orders, self._records, self._limits = sort_orders, records, limits
         self._entries: dict[str, _Entry] = {}
+        self._rush = Rush()
 
     async def accounts_of(self, caller: Caller) -> Mapping[str, Account]:
         """Return the accounts of a caller by id, open."""
@@ -131,7 +133,8 @@ class Directory:
                     del self._entries[caller.account_id]
                 raise
         if entry.offers is not None:
-            await entry.offers.learn()
+            with nullcontext() if entry.offers.has_looked else self._rush.opening():
+                await entry.offers.learn()
         return entry.accounts
 
     async def opened(self, account_id: str) -> Mapping[str, Account] | None:
@@ -181,6 +184,10 @@ class Directory:
         await asyncio.gather(*map(self._close, entries))
 
     async def _open(self, caller: Caller, entry: _Entry) -> Account:
+        with self._rush.opening():
+            return await self._opened(caller, entry)
+
+    async def _opened(self, caller: Caller, entry: _Entry) -> Account:
         provider = self._providers[caller.upstream]
         await asyncio.to_thread(self._directory.mkdir, mode=0o700, parents=True, exist_ok=True)
         pool = provider.pool(lambda: entry.caller.credentials)
@@ -236,6 +243,7 @@ class Directory:
                 sort_orders=self._sort_orders,
                 on_refused=lambda: self._refused(caller.account_id),
                 scope=scope,
+                rush=self._rush,
             ),
             uploads=self._uploads,
             is_personal=scope.is_personal,
@@ -269,7 +277,7 @@ class Directory:
     async def _close(self, entry: _Entry) -> None:
         if entry.offers is not None:
             await entry.offers.aclose()
-        with contextlib.suppress(Exception):  # an account that never opened is told to whoever opened it
+        with suppress(Exception):  # an account that never opened is told to whoever opened it
             own = await entry.opening
             for stop in entry.stops:
                 stop()

@@ -76,6 +76,10 @@ class Offers:
         self._telling: set[asyncio.Task[None]] = set()
         self.shared: Mapping[str, Account] = MappingProxyType({})
 
+    @property
+    def has_looked(self) -> bool:
+        return self._looked_at != float("-inf")
+
     async def learn(self) -> None:
         """Look if it is time: wait for it where nothing is known yet, or where nothing may be old."""
         if time.monotonic() - self._looked_at < self._interval_s:

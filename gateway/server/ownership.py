@@ -38,7 +38,7 @@ SWEEP_S = 20.0  # between two looks at what is owned and not needed
 UNUSED_S = 60.0  # then it is given up
 DUTIES_S = 60.0  # between two looks for accounts without an owner; and at once when a node has gone
 BALANCE_S = 1.0
-SETTLE_S = 10.0  # after a node came or went, what it left behind is taken over first
+SETTLE_S = 10.0  # after a node has gone, what it left behind is taken over first
 UNTOLD_S = 3 * BEAT_S  # until a node has certainly told of what it was given
 LEFT, GIVEN = "left", "given"  # as a signal's account: no account is called so
 AT_ONCE = 32  # accounts that are taken or handed over side by side
@@ -333,7 +333,7 @@ class Ownership:
     async def _see_others(self) -> None:
         others = [node for node in await self._store.nodes() if node.id != self.node.id]
         before, now = {node.id for node in self._others}, {node.id for node in others}
-        if before != now:
+        if before - now:
             self._unsettled_until = time.monotonic() + SETTLE_S
         self._others = others
         for id in before - now:

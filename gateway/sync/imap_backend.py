@@ -17,6 +17,7 @@ from gateway.sync.listing import Lister
 from gateway.sync.mailbox_writes import MailboxWrites
 from gateway.sync.quota import Quotas
 from gateway.sync.refresh import Refresher
+from gateway.sync.rush import Rush
 from gateway.sync.schedule import Schedule
 from gateway.sync.scope import PERSONAL, Scope
 from gateway.sync.search import search
@@ -38,19 +39,22 @@ class ImapBackend:
         on_refused: Callable[[], None] = lambda: None,
         sort_orders: SortOrders | None = None,
         scope: Scope = PERSONAL,
+        rush: Rush | None = None,
     ) -> None:
         """`on_refused` is called when the upstream refuses a login that it accepted before.
 
         `sort_orders` is where mailboxes' sort orders are kept for want of METADATA; None: nowhere, until the end.
         `scope` says which of the login's mailboxes these are. The pool is closed with the backend of the login's own.
+        `rush` is of the node.
         """
         self._link = Link(account, pool, meter, on_refused, scope=scope)
         self._lister = lister = Lister(self._link, sort_orders)
         self._refresher = Refresher(self._link, lister, max_staleness_s=max_staleness_s)
         self._acls = AclWriter(self._link, self._refresher, lister.acls)
-        self._schedule = Schedule(self._link)
+        rush = rush or Rush()
+        self._schedule = Schedule(self._link, rush)
         self._mailboxes = MailboxWrites(self._link, self._refresher, lister, self._schedule)
-        self._watcher = Watcher(self._link, self._refresher, self._schedule)
+        self._watcher = Watcher(self._link, self._refresher, self._schedule, rush)
         self._writes = Writes(self._link)
         self._quotas = Quotas(self._link, max_staleness_s=max_staleness_s, is_watched=self._watcher.is_wanted)
 

@@ -22,6 +22,7 @@ from gateway.jmap.errors import MethodError
 from gateway.sync.details import load_details
 from gateway.sync.indexing import index_mailbox
 from gateway.sync.link import Link
+from gateway.sync.rush import Rush
 from gateway.upstream.imap import CommandFailed, ImapError
 
 log = logging.getLogger(__name__)
@@ -36,8 +37,8 @@ REFUSED_S = 30.0  # until a mailbox that could not be selected is tried again
 class Schedule:
     """The indexing of one account."""
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    def __init__(self, link: Link, rush: Rush) -> None:
+        self._link, self._rush = link, rush
         self._indexing: dict[str, asyncio.Task[None]] = {}
         self._background: asyncio.Task[None] | None = None
         self._rebuilt: dict[str, tuple[float, ...]] = {}  # when each mailbox was indexed, the last few times
@@ -175,6 +176,7 @@ class Schedule:
             if not lacking:
                 self._link.has_work = any(_lacks_index(row) for row in self._link.mailboxes().values())
                 return
+            await self._rush.over()
             if self._left_alone:
                 await self._may_go_on.wait()
                 continue

@@ -23,6 +23,7 @@ from gateway.jmap.errors import MethodError
 from gateway.sync.link import Link
 from gateway.sync.plan import Tier
 from gateway.sync.refresh import Refresher
+from gateway.sync.rush import Rush
 from gateway.sync.schedule import Schedule
 from gateway.sync.told import is_enough
 from gateway.sync.watch_news import News
@@ -53,8 +54,8 @@ _WANTED = (f"{_EVENTS} MailboxName SubscriptionChange", f"{_EVENTS} MailboxName"
 class Watcher:
     """Watches one account. `watch()` begins; the function it returns ends."""
 
-    def __init__(self, link: Link, refresher: Refresher, schedule: Schedule) -> None:
-        self._link, self._refresher, self._schedule = link, refresher, schedule
+    def __init__(self, link: Link, refresher: Refresher, schedule: Schedule, rush: Rush) -> None:
+        self._link, self._refresher, self._schedule, self._rush = link, refresher, schedule, rush
         self._demand = 0
         self._task: asyncio.Task[None] | None = None
         self._lingering: asyncio.TimerHandle | None = None
@@ -142,6 +143,7 @@ class Watcher:
 
     async def _listen(self) -> bool:
         """Listen until something fails; return whether to go on with another connection, else nothing is offered."""
+        await self._rush.over()
         async with self._link.listening() as connection:
             facts = await self._link.facts()
             if "NOTIFY" in facts.capabilities and facts.tier is not Tier.NEITHER:

@@ -132,45 +132,85 @@ async def test_a_node_that_stands_still_is_replaced(
     assert owner.metric("leases_lost_total") == 1
 
 
+def until_it_owns(node: Node, count: int) -> None:
+    end = time.monotonic() + UNAVAILABLE_S
+    while node.metric("accounts_owned") < count:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+class AtWork:
+    """Clients that make mailboxes at a node, one after another, and know which they were told of."""
+
+    def __init__(self, node: Node, http: aiohttp.ClientSession, upstream: Upstream, logins: list[str]) -> None:
+        self.clients = [at(node, http, login, upstream) for login in logins]
+        self.made: dict[str, list[str]] = {login: [] for login in logins}
+        self.faults: list[object] = []
+        self.slowest_s = 0.0
+        self._is_over = False
+
+    async def __aenter__(self) -> AtWork:
+        self._tasks = [asyncio.create_task(self._work(client)) for client in self.clients]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._is_over = True
+        await asyncio.gather(*self._tasks)
+
+    async def _work(self, client: JmapClient) -> None:
+        while not self._is_over:
+            began = time.monotonic()
+            create = {"m": {"name": os.urandom(8).hex()}}
+            status, answer = await client.request(("Mailbox/set", {"create": create}))
+            self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+            created = answer["methodResponses"][0][1].get("created") if status == 200 else None
+            if created:
+                self.made[client.login].append(created["m"]["id"])
+            else:
+                self.faults.append((status, answer))
+            await asyncio.sleep(0.1)
+
+    async def check(self) -> None:
+        """Nothing failed, and all that was made is there, once."""
+        assert self.faults == []
+        for client in self.clients:
+            found = [m["id"] for m in (await client.call("Mailbox/get"))["list"]]
+            assert set(self.made[client.login]) <= set(found)
+            assert len(found) == len(set(found))
+
+
 async def test_sigterm_hands_over(nodes: list[Node], dovecot: Upstream, http: aiohttp.ClientSession) -> None:
     """While a node drains, no request at another one fails, and streams come back elsewhere with nothing missed."""
     owner, other = nodes
     logins = [dovecot.fresh_login() for _ in range(6)]
     for login in logins:
         await until_answered(at(owner, http, login, dovecot))
-    clients = [at(other, http, login, dovecot) for login in logins]
-    ids: dict[str, list[str]] = {login: [] for login in logins}
-    faults: list[object] = []
-    slowest = 0.0
-    is_over = False
-
-    async def work(client: JmapClient) -> None:
-        nonlocal slowest
-        while not is_over:
-            began = time.monotonic()
-            create = {"m": {"name": os.urandom(8).hex()}}
-            status, answer = await client.request(("Mailbox/set", {"create": create}))
-            slowest = max(slowest, time.monotonic() - began)
-            created = answer["methodResponses"][0][1].get("created") if status == 200 else None
-            if created:
-                ids[client.login].append(created["m"]["id"])
-            else:
-                faults.append((status, answer))
-            await asyncio.sleep(0.1)
-
-    tasks = [asyncio.create_task(work(client)) for client in clients]
-    await asyncio.sleep(1)
-    assert await asyncio.to_thread(owner.stop) == 0
-    await asyncio.sleep(1)
-    is_over = True
-    await asyncio.gather(*tasks)
-    assert faults == []
-    for client in clients:
-        found = [m["id"] for m in (await client.call("Mailbox/get"))["list"]]
-        assert set(ids[client.login]) <= set(found)
-        assert len(found) == len(set(found))
+    async with AtWork(other, http, dovecot, logins) as clients:
+        await asyncio.sleep(1)
+        assert await asyncio.to_thread(owner.stop) == 0
+        await asyncio.sleep(1)
+    await clients.check()
     assert other.metric("accounts_open") == len(logins)
-    assert slowest < UNAVAILABLE_S
+    assert clients.slowest_s < UNAVAILABLE_S
+
+
+async def test_a_node_that_comes_gets_its_share(
+    dovecot: Upstream, own_redis: RedisServer, start: StartNode, http: aiohttp.ClientSession
+) -> None:
+    """Accounts are moved to it while their clients work: no request fails, nothing that was made is lost."""
+    old = start(dovecot, name="old", redis_url=own_redis.url)
+    old.wait()
+    logins = [dovecot.fresh_login() for _ in range(14)]
+    for login in logins:
+        await until_answered(at(old, http, login, dovecot))
+    async with AtWork(old, http, dovecot, logins[:5]) as clients:
+        new = start(dovecot, name="new", redis_url=own_redis.url)
+        await asyncio.to_thread(new.wait)
+        await asyncio.to_thread(until_it_owns, new, 4)
+        await asyncio.sleep(1)
+    await clients.check()
+    moved = old.metric("accounts_moved_total")
+    assert moved == new.metric("accounts_owned") == len(logins) - old.metric("accounts_owned")
 
 
 async def test_two_nodes_never_own_one_account(

@@ -33,6 +33,7 @@ class Work:
         self.ended: list[str] = []
         self.duties: set[str] = set()
         self.needed: set[str] = set()
+        self.busy: set[str] = set()
         self.closing = asyncio.Event()
         self.closing.set()
 
@@ -49,6 +50,9 @@ class Work:
     def is_needed(self, account_id: str) -> bool:
         return account_id in self.needed
 
+    def is_busy(self, account_id: str) -> bool:
+        return account_id in self.busy
+
     async def with_duties(self) -> set[str]:
         return self.duties
 
@@ -63,7 +67,10 @@ class OneNode:
         url = f"http://{name}"
         self.down: set[str] = set()
         self.owners = Ownership(
-            *(self.leases, self.signals, url, self.work, self.metrics), gone=self.gone.append, is_down=self.is_down
+            *(self.leases, self.signals, url, self.work, self.metrics),
+            gone=self.gone.append,
+            is_down=self.is_down,
+            moves_per_s=4,
         )
 
     async def start(self) -> None:
@@ -240,6 +247,57 @@ async def test_a_drain_hands_everything_over(make: MakeNode) -> None:
     assert a.owners.another() == b.owners.node
     assert await b.owners.take("A1") is None
     assert b.owners.is_ours("A1")
+
+
+async def test_a_drain_leaves_each_its_share(make: MakeNode) -> None:
+    """The others get what they need to have the same; they begin with it at once, whoever asks for it or not."""
+    a, b = await two(make)
+    c = make("c")
+    await c.start()
+    for n in range(20):
+        await b.owners.take(f"B{n}")
+    for n in range(30):
+        await a.owners.take(f"A{n}")
+    await until(lambda: {one.accounts for one in a.owners._others} == {20, 0})
+    await a.owners.drain(5)
+    await until(lambda: len(b.work.begun) == 25 and len(c.work.begun) == 25)
+    assert all(b.owners.is_ours(f"A{n}") is not c.owners.is_ours(f"A{n}") for n in range(30))
+
+
+async def test_a_node_that_comes_gets_its_share(make: MakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few at a time, each closed here before it is another's; what is at work stays."""
+    monkeypatch.setattr(ownership, "BALANCE_S", 0.1)
+    a, b = make("a"), make("b")
+    await a.start()
+    for n in range(40):
+        await a.owners.take(f"A{n}")
+    a.work.busy = {"A1", "A2", "A3"}
+    with a.owners.working("A0"):
+        await b.start()
+        await until(lambda: len(b.work.begun) >= 16)
+    assert not {f"A{n}" for n in range(4)} & set(b.work.begun)
+    assert all(a.owners.is_ours(f"A{n}") is not b.owners.is_ours(f"A{n}") for n in range(40))
+    assert set(b.work.begun) == {id for id, is_lost in a.work.closed if not is_lost}
+    assert set(a.work.ended) == set(b.work.begun)
+    await asyncio.sleep(1.0)
+    assert 16 <= len(b.work.begun) <= 24
+
+
+async def test_what_is_given_to_a_node_that_stops(make: MakeNode) -> None:
+    """It lets go of it at once: whoever is asked next takes it."""
+    a, b = await two(make)
+    await a.owners.take("A")
+    listening = asyncio.Event()
+    b.signals.subscribe("A", lambda _octets: listening.set())
+    await listening.wait()
+    await b.owners.drain(1)
+    await a.owners.give_up("A", within_s=1, to=b.owners.node)
+
+    async with asyncio.timeout(SOON_S):
+        while not a.owners.is_ours("A"):
+            await a.owners.take("A")
+            await asyncio.sleep(0.05)
+    assert b.work.begun == []
 
 
 async def test_a_node_that_nobody_saw_is_missed(make: MakeNode, monkeypatch: pytest.MonkeyPatch) -> None:

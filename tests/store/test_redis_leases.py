@@ -100,6 +100,37 @@ async def test_a_silent_node_that_is_known_to_have_ended(leases: RedisLeases) ->
     assert not await leases.beat(A, 0)
 
 
+async def test_what_is_handed_over(leases: RedisLeases, link: RedisLink) -> None:
+    """The next owner has it from then on, under a greater token; what the old one knows of it counts no more."""
+    other, third = RedisLeases(link), RedisLeases(link)
+    await leases.join(A)
+    await other.join(B)
+    old = await taken(leases, "u1", A)
+    await leases.hand_over(old, B)
+    with pytest.raises(LeaseLost):
+        leases.held.token("u1")
+    assert await third.owner("u1") == B
+    assert await leases.take("u1", A) == B
+    new = await taken(other, "u1", B)
+    assert new.token > old.token
+    await leases.hand_over(old, A)  # has no effect on what is another's
+    await leases.release(old)
+    assert await third.owner("u1") == B
+
+
+async def test_nodes_tell_how_much_they_own(leases: RedisLeases) -> None:
+    await leases.join(A)
+    await leases.join(B)
+    assert [node.accounts for node in await leases.nodes()] == [None, None]
+    await leases.beat(A, 17)
+    await leases.beat(B, 0)
+    assert [node.accounts for node in await leases.nodes()] == [17, 0]
+    await leases.beat(A, None)
+    await leases.leave(B)
+    await leases.join(B)
+    assert [node.accounts for node in await leases.nodes()] == [None, None]
+
+
 async def test_a_node_that_leaves_is_gone_at_once(leases: RedisLeases, link: RedisLink) -> None:
     other = RedisLeases(link)
     await leases.join(A)
