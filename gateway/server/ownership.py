@@ -17,7 +17,6 @@ import logging
 import random
 import secrets
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from typing import Any, Protocol
 
 from gateway.jmap.errors import MethodError
 from gateway.metrics import Metrics
-from gateway.server.balance import spread, surplus
+from gateway.server.balance import Balance, spread
 from gateway.store.api import BEAT_S, NODE_LIFETIME_S, RENEW_S, Lease, LeaseStore, Node, Signals, StoreError
 
 MARGIN_S = 1.5  # of NODE_LIFETIME_S: for clocks that run unevenly, and for what is half-way when the time is over
@@ -37,9 +36,7 @@ MAX_KNOWN = 50_000
 SWEEP_S = 20.0  # between two looks at what is owned and not needed
 UNUSED_S = 60.0  # then it is given up
 DUTIES_S = 60.0  # between two looks for accounts without an owner; and at once when a node has gone
-BALANCE_S = 1.0
-SETTLE_S = 10.0  # after a node has gone, what it left behind is taken over first
-UNTOLD_S = 3 * BEAT_S  # until a node has certainly told of what it was given
+BALANCE_S = 1.0  # between two looks whether another node lacks accounts
 LEFT, GIVEN = "left", "given"  # as a signal's account: no account is called so
 AT_ONCE = 32  # accounts that are taken or handed over side by side
 
@@ -81,7 +78,7 @@ class Ownership:
     """The `web.owners.Owners` of a node of several. `start()` before the first request, then `drain()`, `aclose()`.
 
     `gone` is called with the id of a node that was given up; `is_down` tells whether it is certain that nothing listens
-    at a URL. `moves_per_s` is how many accounts a node is given in a second, so that each has its share.
+    at a URL. `moves_per_s` is how many accounts another node is given in a second.
     """
 
     def __init__(
@@ -97,14 +94,12 @@ class Ownership:
         moves_per_s: int,
     ) -> None:
         self._store, self._signals, self._url, self._work = store, signals, url, work
-        self._metrics, self._gone, self._is_down, self._moves_per_s = metrics, gone, is_down, moves_per_s
+        self._metrics, self._gone, self._is_down, self._balance = metrics, gone, is_down, Balance(moves_per_s)
         self.node = self._new_node()
         self._owned: dict[str, _Owned] = {}
         self._closing: dict[str, asyncio.Task[None]] = {}
         self._known: dict[str, tuple[Node, float]] = {}
         self._others: Sequence[Node] = ()
-        self._unsettled_until = 0.0
-        self._sent: list[tuple[float, str]] = []  # when an account went to which node, so that each has its share
         self._until = 0.0  # what is owned ends then; by `time.monotonic`
         self._is_draining = False
         self._look = asyncio.Event()
@@ -124,23 +119,30 @@ class Ownership:
             self._signals.subscribe(LEFT, lambda _id: self._look.set()),
             self._signals.subscribe(GIVEN, self._hear_given),
         )
-        chores = (self._beat, self._renew, self._sweep, self._balance, self._find_duties)
+        chores = (self._beat, self._renew, self._sweep, self._level, self._find_duties)
         self._chores = [asyncio.create_task(self._keep_at(chore)) for chore in chores]
 
     async def drain(self, seconds: float) -> None:
-        """Take nothing more; hand over what is owned, each account when its requests are done."""
+        """Take nothing more; hand over what is owned, each account when its requests are done.
+
+        They go one after another: who gets many at once keeps all their clients waiting.
+        """
         self._is_draining = True
-        limit = asyncio.Semaphore(AT_ONCE)
+        with suppress(StoreError):  # then each account goes to whom it is asked of
+            await self._store.beat(self.node, None)
+            await self._see_others()
+        going = spread(len(self._owned), self._others)
+        pause_s = self._balance.pause_s(going, seconds)
+        limit, tasks = asyncio.Semaphore(AT_ONCE), []
 
         async def hand_over(account_id: str, to: Node | None) -> None:
             async with limit:
                 await self.give_up(account_id, within_s=seconds, to=to)
 
-        with suppress(StoreError):  # then each account goes to whom it is asked of
-            await self._store.beat(self.node, None)
-            await self._see_others()
-        going = itertools.zip_longest(list(self._owned), spread(len(self._owned), self._others))
-        await asyncio.gather(*(hand_over(account_id, to) for account_id, to in going), return_exceptions=True)
+        for account_id, to in itertools.zip_longest(list(self._owned), going):
+            tasks.append(asyncio.create_task(hand_over(account_id, to)))
+            await asyncio.sleep(pause_s)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def aclose(self) -> None:
         """Leave the others."""
@@ -334,7 +336,7 @@ class Ownership:
         others = [node for node in await self._store.nodes() if node.id != self.node.id]
         before, now = {node.id for node in self._others}, {node.id for node in others}
         if before - now:
-            self._unsettled_until = time.monotonic() + SETTLE_S
+            self._balance.node_gone()
         self._others = others
         for id in before - now:
             self._known = {account_id: known for account_id, known in self._known.items() if known[0].id != id}
@@ -361,20 +363,18 @@ class Ownership:
                 if owned.since < old and not owned.under_way and not self._work.is_needed(account_id):
                     await self.give_up(account_id, within_s=0)
 
-    async def _balance(self) -> None:
+    async def _level(self) -> None:
         """Give up, a few at a time, what this node has above its share."""
         while True:
             await asyncio.sleep(BALANCE_S)
-            now = time.monotonic()
-            self._sent = [(at, id) for at, id in self._sent if at > now - UNTOLD_S]
-            if self._is_draining or now >= self._until or now < self._unsettled_until:
+            if self._is_draining or time.monotonic() >= self._until:
                 continue
-            going = surplus(len(self._owned), self._others, Counter(id for _at, id in self._sent), self._moves_per_s)
+            going = self._balance.going(len(self._owned), self._others)
             idle = [id for id, owned in self._owned.items() if not (owned.under_way or owned.is_leaving)]
             random.shuffle(idle)
             moving = [id for id in idle[: 2 * len(going)] if not self._work.is_busy(id)]
             pairs = list(zip(moving, going, strict=False))
-            self._sent += [(now, node.id) for _id, node in pairs]
+            self._balance.sent([node for _id, node in pairs])
             self._metrics.accounts_moved.inc(len(pairs))
             await asyncio.gather(*(self.give_up(id, within_s=0, to=node) for id, node in pairs))
 
