@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.server.balance import SLACK, SLACK_SHARE, spread, surplus
+from gateway.server.balance import SLACK, SLACK_SHARE, Balance, spread, surplus
 from gateway.store.api import Node
 
 
@@ -66,3 +66,19 @@ def test_all_come_to_their_share(counts: list[int], most: int) -> None:
         if counts == before:
             break
     assert max(counts) <= share + max(SLACK, share * SLACK_SHARE) + 1
+
+
+def test_nothing_moves_right_after_a_node_has_gone() -> None:
+    balance = Balance(8)
+    assert gone(balance.going(100, nodes(0))) == {"n0": 8}
+    balance.sent(nodes(0) * 50)
+    assert balance.going(50, nodes(0)) == []  # it has not told yet of what it was given
+    balance.node_gone()
+    assert balance.going(200, nodes(0)) == []
+
+
+def test_a_drain_goes_slowly_and_ends_in_time() -> None:
+    balance = Balance(8)
+    assert balance.pause_s(nodes(0, 0) * 10, 30) == 1 / 16
+    assert balance.pause_s(nodes(0) * 3000, 30) * 3000 <= 15
+    assert balance.pause_s([], 30) == 0
