@@ -49,6 +49,7 @@ class Caches:
         self.version = 0
         self._rows: dict[str, EmailRow] = {}
         self._rows_version = 0
+        self._journal: tuple[int, Journal | None] = (-1, None)
 
     def rows(self, version: int) -> dict[str, EmailRow] | None:
         """Return the rows read since the last write, to be read and added to; None while they cannot be trusted."""
@@ -57,6 +58,17 @@ class Caches:
         if self._rows_version != version or len(self._rows) > MAX_ROWS:
             self._rows, self._rows_version = {}, version
         return self._rows
+
+    def journal(self, version: int, connection: sqlite3.Connection) -> Journal:
+        """Return the head of the history, read once after each write."""
+        connection.execute("SELECT 1 FROM meta")  # from now on the view is of this moment, or of before
+        if version % 2 or version != self.version:
+            return Journal.load(connection)
+        known_version, journal = self._journal
+        if journal is None or known_version != version:
+            journal = Journal.load(connection)
+            self._journal = version, journal
+        return journal
 
     def forget_rows(self) -> None:
         self._rows = {}
@@ -72,7 +84,7 @@ class Snapshot:
 
     @cached_property
     def journal(self) -> Journal:
-        return Journal.load(self.connection)
+        return self._caches.journal(self._version, self.connection)
 
     def state(self, type: StateType) -> str:
         """Return the state string of a type."""

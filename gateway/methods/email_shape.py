@@ -25,6 +25,7 @@ PartColumn = tuple[str, Callable[[Part], Any]]
 
 # Clients send a handful of lists, again and again; an attacker's variety costs the others their place, no more.
 CACHED_SHAPES = 256
+CACHED_DATES = 10_000  # of the pages that are looked at again and again; a megabyte
 # More than all the properties there are, with room for header fields: each asked for costs time on every Email.
 MAX_PROPERTIES = 500
 
@@ -32,6 +33,7 @@ MAX_PROPERTIES = 500
 _EPOCH = datetime(1970, 1, 1)
 
 
+@lru_cache(CACHED_DATES)
 def utc_date(seconds: int) -> str:
     """Return a UTCDate (RFC 8620 section 1.4)."""
     # Naive arithmetic takes half the time that a time zone takes.
