@@ -185,9 +185,9 @@ class Directory:
 
     async def _open(self, caller: Caller, entry: _Entry) -> Account:
         with self._rush.opening():
-            return await self._opened(caller, entry)
+            return await self._open_own(caller, entry)
 
-    async def _opened(self, caller: Caller, entry: _Entry) -> Account:
+    async def _open_own(self, caller: Caller, entry: _Entry) -> Account:
         provider = self._providers[caller.upstream]
         await asyncio.to_thread(self._directory.mkdir, mode=0o700, parents=True, exist_ok=True)
         pool = provider.pool(lambda: entry.caller.credentials)

@@ -15,7 +15,7 @@ PATIENCE_S = 15.0  # an upstream that takes minutes for a login must not keep ot
 
 
 class Rush:
-    """One for a node, or for each upstream."""
+    """One for a node."""
 
     def __init__(self) -> None:
         self._opening = 0
