@@ -19,21 +19,24 @@ from gateway.store.redis_link import RedisLink, Script
 
 _NOW = "local t = redis.call('TIME')\nlocal now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
 
-_JOIN = Script.of(
-    _NOW
-    + """
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - 10 * ARGV[3])) do
+_FORGET = """
+local function forget(id)
   redis.call('ZREM', KEYS[1], id)
   redis.call('HDEL', KEYS[2], id)
   redis.call('HDEL', KEYS[3], id)
 end
+"""
+
+_JOIN = Script.of(
+    _NOW
+    + _FORGET
+    + """
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - 10 * ARGV[3])) do
+  forget(id)
+end
 local urls = redis.call('HGETALL', KEYS[2])
 for at = 1, #urls, 2 do
-  if urls[at + 1] == ARGV[2] then
-    redis.call('ZREM', KEYS[1], urls[at])
-    redis.call('HDEL', KEYS[2], urls[at])
-    redis.call('HDEL', KEYS[3], urls[at])
-  end
+  if urls[at + 1] == ARGV[2] then forget(urls[at]) end
 end
 redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
@@ -52,24 +55,15 @@ return 1
 """
 )
 
-_LEAVE = Script.of(
-    """
-redis.call('ZREM', KEYS[1], ARGV[1])
-redis.call('HDEL', KEYS[2], ARGV[1])
-redis.call('HDEL', KEYS[3], ARGV[1])
-"""
-)
+_LEAVE = Script.of(_FORGET + "forget(ARGV[1])")
 
 # Arguments: the id, and how much of its life it has left at most, in ms.
 _GIVE_UP = Script.of(
     _NOW
+    + _FORGET
     + """
 local till = redis.call('ZSCORE', KEYS[1], ARGV[1])
-if till and tonumber(till) <= now + ARGV[2] then
-  redis.call('ZREM', KEYS[1], ARGV[1])
-  redis.call('HDEL', KEYS[2], ARGV[1])
-  redis.call('HDEL', KEYS[3], ARGV[1])
-end
+if till and tonumber(till) <= now + ARGV[2] then forget(ARGV[1]) end
 """
 )
 
