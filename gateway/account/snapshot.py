@@ -96,12 +96,11 @@ class Snapshot:
 
     def mailboxes(self) -> list[MailboxRow]:
         """Return every mailbox of the account, in no order."""
-        return tree.load_rows(self.connection)
+        return tree.Tree(self.connection).rows
 
     def mailbox(self, mailbox_id: str) -> MailboxRow | None:
         """Return one mailbox."""
-        rows = tree.load_rows(self.connection, mailbox_id)
-        return rows[0] if rows else None
+        return tree.load_row(self.connection, mailbox_id)
 
     def emails(self, ids: Iterable[str], *, with_structure: bool = False) -> dict[str, EmailRow]:
         """Return the Emails that exist of these, by id."""

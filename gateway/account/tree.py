@@ -28,8 +28,16 @@ class Tree:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._text: str = connection.execute(_JSON_ROWS).fetchone()[0]
         self._values: list[list[Any]] = orjson.loads(self._text)
-        self.nums: dict[str, int] = {values[1]: values[0] for values in self._values}
-        self.trash = min((values[0] for values in self._values if values[5] == "trash"), default=NO_MAILBOX)
+
+    @cached_property
+    def nums(self) -> dict[str, int]:
+        """The numbers by id."""
+        return {values[1]: values[0] for values in self._values}
+
+    @cached_property
+    def trash(self) -> int:
+        """The number of the trash mailbox."""
+        return min((values[0] for values in self._values if values[5] == "trash"), default=NO_MAILBOX)
 
     @cached_property
     def rows(self) -> list[MailboxRow]:
@@ -47,11 +55,10 @@ class Tree:
         return isinstance(other, Tree) and self._text == other._text
 
 
-def load_rows(connection: sqlite3.Connection, mailbox_id: str | None = None) -> list[MailboxRow]:
-    """Return all mailboxes, or the one with this id."""
-    if mailbox_id is None:
-        return [_row(values) for values in load_json(connection, _JSON_ROWS)]
-    return [_row(values) for values in load_json(connection, _JSON_ROWS + " WHERE id = ?", (mailbox_id,))]
+def load_row(connection: sqlite3.Connection, mailbox_id: str) -> MailboxRow | None:
+    """Return the mailbox with this id."""
+    rows = load_json(connection, _JSON_ROWS + " WHERE id = ?", (mailbox_id,))
+    return _row(rows[0]) if rows else None
 
 
 def _row(values: list[Any]) -> MailboxRow:

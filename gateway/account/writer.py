@@ -345,7 +345,10 @@ class Writer:
                 execute("UPDATE mailbox SET is_stale = 1 WHERE num = ?", (mailbox,))
             if delta.mark is not None:
                 tree.put_mark(self._connection, mailbox, delta.mark)
-                (indexed.add if delta.mark.is_indexed else indexed.discard)(mailbox)
+                if delta.mark.is_indexed:
+                    indexed.add(mailbox)
+                else:
+                    indexed.discard(mailbox)
         if batch.is_bulk and not is_trash_new:
             return
         is_due = not now.stale().isdisjoint(indexed.intersection(mailbox for mailbox, _ in deltas))
