@@ -1,11 +1,10 @@
 """Which accounts this node owns, when several nodes share a store: taken, kept, handed over, lost.
 
-Rule 1: nothing is done for an account that this node does not own. What it owns ends `MARGIN_S` before the others may
-        think it gone: a node that cannot say that it is there, or was stopped for a while, owns nothing.
+Rule 1: nothing is done for an account that this node does not own; it owns nothing when its life is over
+        (`membership`).
 Rule 2: an account that is given up is closed first and released then; one that is lost is closed at once.
-Rule 3: a node is given up when its life is over; sooner where it is silent and nothing listens at its URL any more.
-Rule 4: a node that has more than its share gives some up to those that have less (`balance`), one that stops all.
-Rule 5: accounts that have something to do without a client are owned by some node at all times: whoever sees one
+Rule 3: a node that has more than its share gives some up to those that have less (`balance`), one that stops all.
+Rule 4: accounts that have something to do without a client are owned by some node at all times: whoever sees one
         without an owner takes it.
 """
 
@@ -15,7 +14,6 @@ import asyncio
 import itertools
 import logging
 import random
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -25,11 +23,9 @@ from typing import Any, Protocol
 from gateway.jmap.errors import MethodError
 from gateway.metrics import Metrics
 from gateway.server.balance import Balance, spread
-from gateway.store.api import BEAT_S, NODE_LIFETIME_S, RENEW_S, Lease, LeaseStore, Node, Signals, StoreError
+from gateway.server.membership import Membership
+from gateway.store.api import RENEW_S, Lease, LeaseStore, Node, Signals, StoreError
 
-MARGIN_S = 1.5  # of NODE_LIFETIME_S: for clocks that run unevenly, and for what is half-way when the time is over
-SILENT_S = 2.5  # then it is looked whether the node still listens
-BEAT_AGAIN_S = 0.25  # after a beat that failed
 CHORE_AGAIN_S = 1.0  # after a fault of our own
 KNOWN_S = 1.0  # how long an owner is believed without asking; a wrong one answers 421
 MAX_KNOWN = 50_000
@@ -93,33 +89,36 @@ class Ownership:
         is_down: Callable[[str], Awaitable[bool]],
         moves_per_s: int,
     ) -> None:
-        self._store, self._signals, self._url, self._work = store, signals, url, work
-        self._metrics, self._gone, self._is_down, self._balance = metrics, gone, is_down, Balance(moves_per_s)
-        self.node = self._new_node()
+        self._store, self._signals, self._work = store, signals, work
+        self._metrics, self._gone, self._balance = metrics, gone, Balance(moves_per_s)
+        self._members = Membership(
+            store,
+            url,
+            accounts=lambda: None if self._is_draining else len(self._owned),
+            gone=self._lost_node,
+            over=self._lose_all,
+            anew=lambda: self._look.set(),
+            is_down=is_down,
+        )
         self._owned: dict[str, _Owned] = {}
         self._closing: dict[str, asyncio.Task[None]] = {}
         self._known: dict[str, tuple[Node, float]] = {}
-        self._others: Sequence[Node] = ()
-        self._until = 0.0  # what is owned ends then; by `time.monotonic`
         self._is_draining = False
         self._look = asyncio.Event()
         self._end_hearing: Sequence[Callable[[], None]] = ()
         self._tasks: set[asyncio.Task[None]] = set()
         self._chores: list[asyncio.Task[None]] = []
         metrics.gauge("accounts_owned", "Accounts that this node owns", lambda: len(self._owned))
-        metrics.gauge("nodes", "Nodes that this one sees, itself among them", lambda: len(self._others) + 1)
+        metrics.gauge("nodes", "Nodes that this one sees, itself among them", lambda: len(self._members.others) + 1)
 
     async def start(self) -> None:
         """Join the others. Raise `StoreError`."""
-        began = time.monotonic()
-        await self._store.join(self.node)
-        self._until = began + NODE_LIFETIME_S - MARGIN_S
-        await self._see_others()
+        await self._members.join()
         self._end_hearing = (
             self._signals.subscribe(LEFT, lambda _id: self._look.set()),
             self._signals.subscribe(GIVEN, self._hear_given),
         )
-        chores = (self._beat, self._renew, self._sweep, self._level, self._find_duties)
+        chores = (self._members.beat, self._renew, self._sweep, self._level, self._find_duties)
         self._chores = [asyncio.create_task(self._keep_at(chore)) for chore in chores]
 
     async def drain(self, seconds: float) -> None:
@@ -129,9 +128,8 @@ class Ownership:
         """
         self._is_draining = True
         with suppress(StoreError):  # then each account goes to whom it is asked of
-            await self._store.beat(self.node, None)
-            await self._see_others()
-        going = spread(len(self._owned), self._others)
+            await self._members.tell()
+        going = spread(len(self._owned), self._members.others)
         pause_s = self._balance.pause_s(going, seconds)
         limit, tasks = asyncio.Semaphore(AT_ONCE), []
 
@@ -153,16 +151,20 @@ class Ownership:
         await asyncio.gather(*self._chores, *self._tasks, return_exceptions=True)
         await asyncio.gather(*self._closing.values(), return_exceptions=True)
         try:
-            await self._store.leave(self.node)
+            await self._members.leave()
             await self._signals.publish(LEFT, self.node.id.encode())  # some may never have seen that it was there
         except StoreError as error:
             log.warning("left without saying so", extra={"reason": str(error)})
 
     # ------------------------------------------------------------ what the endpoints ask
 
+    @property
+    def node(self) -> Node:
+        return self._members.node
+
     def is_ours(self, account_id: str) -> bool:
         owned = self._owned.get(account_id)
-        return owned is not None and not owned.is_leaving and time.monotonic() < self._until
+        return owned is not None and not owned.is_leaving and self._members.is_alive
 
     async def owner(self, account_id: str) -> Node | None:
         known = self._known.get(account_id)
@@ -174,13 +176,13 @@ class Ownership:
     async def take(self, account_id: str) -> Node | None:
         while (closing := self._closing.get(account_id)) is not None:
             await asyncio.wait([closing])
-        if self._is_draining or time.monotonic() >= self._until:
+        if self._is_draining or not self._members.is_alive:
             return None
         node = self.node
         taken = await self._store.take(account_id, node)
         if isinstance(taken, Node):
             return self._know(account_id, taken)
-        if node != self.node or account_id in self._closing or time.monotonic() >= self._until:
+        if node != self.node or account_id in self._closing or not self._members.is_alive:
             return None  # it is void already; whoever asks looks again
         if account_id not in self._owned:
             self._known.pop(account_id, None)
@@ -192,7 +194,8 @@ class Ownership:
         self._known.pop(account_id, None)
 
     def another(self) -> Node | None:
-        return random.choice(self._others) if self._is_draining and self._others else None
+        others = self._members.others
+        return random.choice(others) if self._is_draining and others else None
 
     @contextmanager
     def working(self, account_id: str) -> Iterator[None]:
@@ -237,6 +240,18 @@ class Ownership:
             self._metrics.leases_lost.inc()
             log.warning("an account is not ours any more", extra={"account": account_id})
             self._close(account_id, None, None)
+
+    def _lose_all(self, reason: str) -> None:
+        if self._owned:
+            log.warning("the accounts are given up", extra={"reason": reason})
+        for account_id in list(self._owned):
+            self.lose(account_id)
+
+    def _lost_node(self, id: str) -> None:
+        self._balance.node_gone()
+        self._known = {account_id: known for account_id, known in self._known.items() if known[0].id != id}
+        self._gone(id)
+        self._look.set()
 
     def _close(self, account_id: str, owned: _Owned | None, to: Node | None) -> asyncio.Task[None]:
         """Close an account and, if `owned` is given, hand it over or release it."""
@@ -289,60 +304,6 @@ class Ownership:
                 log.exception("a chore failed; it begins again")
                 await asyncio.sleep(CHORE_AGAIN_S)
 
-    async def _beat(self) -> None:
-        wait_s = BEAT_S
-        while True:
-            await asyncio.sleep(wait_s)
-            began = time.monotonic()
-            try:
-                is_there = await self._store.beat(self.node, None if self._is_draining else len(self._owned))
-                if is_there:
-                    self._until = began + NODE_LIFETIME_S - MARGIN_S
-                else:
-                    log.warning("this node was given up; it begins anew")
-                    await self._begin_anew(began)
-                await self._give_up_dead()
-                await self._see_others()
-                wait_s = BEAT_S
-            except StoreError as error:
-                wait_s = BEAT_AGAIN_S
-                if time.monotonic() >= self._until and self._owned:
-                    log.warning("the accounts are given up: nobody can be told", extra={"reason": str(error)})
-            if time.monotonic() >= self._until:
-                self._lose_all()
-
-    async def _begin_anew(self, began: float) -> None:
-        self._until = 0.0
-        self._lose_all()
-        self.node = self._new_node()
-        await self._store.join(self.node)
-        self._until = began + NODE_LIFETIME_S - MARGIN_S
-        self._look.set()
-
-    def _lose_all(self) -> None:
-        for account_id in list(self._owned):
-            self.lose(account_id)
-
-    async def _give_up_dead(self) -> None:
-        silent = [node for node in await self._store.silent(SILENT_S) if node.id != self.node.id]
-        down = await asyncio.gather(
-            *(self._is_down(node.url) for node in silent)
-        )  # at once: the next beat must not wait
-        for node in itertools.compress(silent, down):
-            log.warning("a node has ended without leaving", extra={"node": node.id, "url": node.url})
-            await self._store.give_up(node, SILENT_S)
-
-    async def _see_others(self) -> None:
-        others = [node for node in await self._store.nodes() if node.id != self.node.id]
-        before, now = {node.id for node in self._others}, {node.id for node in others}
-        if before - now:
-            self._balance.node_gone()
-        self._others = others
-        for id in before - now:
-            self._known = {account_id: known for account_id, known in self._known.items() if known[0].id != id}
-            self._gone(id)
-            self._look.set()
-
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(RENEW_S * random.uniform(0.7, 1.0))
@@ -367,9 +328,9 @@ class Ownership:
         """Give up, a few at a time, what this node has above its share."""
         while True:
             await asyncio.sleep(BALANCE_S)
-            if self._is_draining or time.monotonic() >= self._until:
+            if self._is_draining or not self._members.is_alive:
                 continue
-            going = self._balance.going(len(self._owned), self._others)
+            going = self._balance.going(len(self._owned), self._members.others)
             idle = [id for id, owned in self._owned.items() if not (owned.under_way or owned.is_leaving)]
             random.shuffle(idle)
             moving = [id for id in idle[: 2 * len(going)] if not self._work.is_busy(id)]
@@ -396,9 +357,6 @@ class Ownership:
                 continue
 
     # ------------------------------------------------------------
-
-    def _new_node(self) -> Node:
-        return Node(secrets.token_hex(8), self._url)
 
     def _know(self, account_id: str, node: Node) -> Node:
         if len(self._known) >= MAX_KNOWN:

@@ -12,7 +12,7 @@ import pytest
 from gateway.config.redis_url import check_redis_url
 from gateway.jmap.errors import MethodError
 from gateway.metrics import Metrics
-from gateway.server import ownership
+from gateway.server import membership, ownership
 from gateway.server.ownership import Ownership
 from gateway.store import redis_leases
 from gateway.store.api import Lease, LeaseLost
@@ -97,11 +97,11 @@ MakeNode = Callable[[str], OneNode]
 @pytest.fixture
 async def make(own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MakeNode]:
     """Make nodes whose life is short."""
-    for module in (ownership, redis_leases):
+    for module in (membership, redis_leases):
         monkeypatch.setattr(module, "NODE_LIFETIME_S", 4.0)
-    monkeypatch.setattr(ownership, "MARGIN_S", 0.5)
-    monkeypatch.setattr(ownership, "BEAT_S", 0.3)
-    monkeypatch.setattr(ownership, "SILENT_S", 1.5)
+    monkeypatch.setattr(membership, "MARGIN_S", 0.5)
+    monkeypatch.setattr(membership, "BEAT_S", 0.3)
+    monkeypatch.setattr(membership, "SILENT_S", 1.5)
     nodes: list[OneNode] = []
 
     def make_node(name: str) -> OneNode:
@@ -161,7 +161,7 @@ async def test_a_node_that_vanished_is_replaced(make: MakeNode) -> None:
 
 async def test_a_node_that_has_ended_is_not_waited_for(make: MakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is silent and nothing listens where it did: its life need not be over. One that beats is never given up so."""
-    for module in (ownership, redis_leases):
+    for module in (membership, redis_leases):
         monkeypatch.setattr(module, "NODE_LIFETIME_S", 3600.0)
     a, b = await two(make)
     c = make("c")
@@ -238,7 +238,7 @@ async def test_a_drain_hands_everything_over(make: MakeNode) -> None:
     a, b = await two(make)
     for n in range(40):
         await a.owners.take(f"A{n}")
-    await until(lambda: len(a.owners._others) == 1)
+    await until(lambda: len(a.owners._members.others) == 1)
     assert a.owners.another() is None
     await a.owners.drain(5)
     assert sorted(a.work.closed) == sorted((f"A{n}", False) for n in range(40))
@@ -259,7 +259,7 @@ async def test_a_drain_leaves_each_its_share(make: MakeNode) -> None:
     for n in range(30):
         await a.owners.take(f"A{n}")
     accounts = {f"B{n}" for n in range(20)} | {f"A{n}" for n in range(30)}
-    await until(lambda: {one.accounts for one in a.owners._others} == {20, 0})
+    await until(lambda: {one.accounts for one in a.owners._members.others} == {20, 0})
     await a.owners.drain(5)
     await until(lambda: all(b.owners.is_ours(id) is not c.owners.is_ours(id) for id in accounts))
     assert set(b.work.begun + c.work.begun) == accounts
@@ -304,9 +304,9 @@ async def test_what_is_given_to_a_node_that_stops(make: MakeNode) -> None:
 
 async def test_a_node_that_nobody_saw_is_missed(make: MakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
     """It came and went between two beats of the other, and leaves an account that has something to do."""
-    monkeypatch.setattr(ownership, "BEAT_S", 3600.0)
+    monkeypatch.setattr(membership, "BEAT_S", 3600.0)
     monkeypatch.setattr(redis_leases, "NODE_LIFETIME_S", 3600.0)
-    monkeypatch.setattr(ownership, "NODE_LIFETIME_S", 3600.0)
+    monkeypatch.setattr(membership, "NODE_LIFETIME_S", 3600.0)
     a, b = await two(make)
     listening = asyncio.Event()
     a.signals.subscribe("A", lambda _octets: listening.set())
