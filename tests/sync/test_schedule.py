@@ -39,9 +39,14 @@ class Heard:
 
 
 async def _id_of(account: Account, path: str) -> str:
+    return (await _ids_of(account))[path]
+
+
+async def _ids_of(account: Account) -> dict[str, str]:
+    """Return the ids of all mailboxes by path, after one look."""
     await account.fresh(Need())
     with account.snapshot() as snapshot:
-        return next(row.facts.id for row in snapshot.mailboxes() if row.facts.path == path)
+        return {row.facts.path: row.facts.id for row in snapshot.mailboxes()}
 
 
 async def _until(heard: Heard, event: str) -> None:
@@ -91,7 +96,8 @@ async def test_a_mailbox_that_is_being_changed_is_read_afterwards(
     account = await open_account(dovecot, login)
     dovecot.append(login, MESSAGE, mailbox="Box")
     dovecot.append(login, MESSAGE, mailbox="Other")
-    box, other = await _id_of(account, "Box"), await _id_of(account, "Other")
+    ids = await _ids_of(account)  # another look would give the background the time to read Box before
+    box, other = ids["Box"], ids["Other"]
     assert isinstance(account.backend, ImapBackend)
     async with account.backend._schedule.left_alone([box]):
         waiting = asyncio.create_task(account.fresh(Need(mailbox_ids=frozenset({box}))))
