@@ -1,7 +1,8 @@
 """What a list view wants beyond the header: body structure, preview, hasAttachment. Read in bulk, kept in the index.
 
 Rule 1: the server's PREVIEW (RFC 8970) where it has one and says something; else the start of the first text part.
-Rule 2: a message whose structure makes no sense is one part of plain text: it can be shown and is not asked for again.
+Rule 2: what somebody else has loaded meanwhile stays: the sizes of its parts may be known by now (`sizes`).
+Rule 3: a message whose structure makes no sense is one part of plain text: it can be shown and is not asked for again.
 """
 
 from __future__ import annotations
@@ -26,13 +27,16 @@ PREVIEW_OCTETS = 4_096  # of the encoded part: 256 characters even after base64,
 
 async def load_details(link: Link, email_ids: Sequence[str]) -> int:
     """Put the details of those that lack them into the index, as one batch. Return for how many that was possible."""
-    with link.account.snapshot() as snapshot:
-        lacking = [row.id for row in snapshot.emails(email_ids).values() if row.preview is None]
-    found = await asyncio.gather(*(_load(link, place) for place in places_of(link, lacking)))
-    details = [detail for of_place in found for detail in of_place]
-    if details:
-        await link.account.apply(Batch(details=details))
+    found = await asyncio.gather(*(_load(link, place) for place in places_of(link, _lacking(link, email_ids))))
+    details = {detail.email_id: detail for of_place in found for detail in of_place}
+    if new := [details[id] for id in _lacking(link, list(details))]:
+        await link.account.apply(Batch(details=new))
     return len(details)
+
+
+def _lacking(link: Link, email_ids: Sequence[str]) -> list[str]:
+    with link.account.snapshot() as snapshot:
+        return [row.id for row in snapshot.emails(email_ids).values() if row.preview is None]
 
 
 async def _load(link: Link, place: Place) -> list[EmailDetail]:
