@@ -131,6 +131,7 @@ def serving(upstream: Upstream, directory: Path, *, of_upstream: str = "", **set
         + f'[admin]\nlisten = "127.0.0.1:{free_port()}"\n'
         + f"[store]\ndata_dir = {json.dumps(str(directory / 'var'))}\n"
         + f'[upstreams.main]\nimap = {json.dumps(upstream.imap_url)}\ntls = "none"\nmax_staleness_s = 0.0\n'
+        + "logins_per_second = 200\n"  # with that staleness each request logs in anew, to see what others share
         + of_upstream
     )
     process = start_gateway(config, log)
